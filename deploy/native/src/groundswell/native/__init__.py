@@ -1,0 +1,1 @@
+"""Provides and supervises Kafka, Weaviate, PostgreSQL and the six services on one machine, without containers."""

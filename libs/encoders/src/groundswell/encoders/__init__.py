@@ -1,0 +1,1 @@
+"""Text encoders on torch with token-budget batches, and the model store they load from."""

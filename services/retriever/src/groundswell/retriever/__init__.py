@@ -1,0 +1,1 @@
+"""Reacts to queries; promises passages within the caller's rights from current versions only."""
