@@ -1,0 +1,48 @@
+"""What a long step says while it runs: one line rewritten in place on a terminal, a line now and then elsewhere."""
+
+import sys
+import time
+from types import TracebackType
+from typing import Self, TextIO
+
+REPEAT_S = 5.0
+SHOW_AFTER_S = 0.5
+
+
+class Step:
+    """One long action: `with Step("Kafka") as step: step.update("12 of 46 jars")`."""
+
+    def __init__(self, title: str, stream: TextIO | None = None) -> None:
+        self.title = title
+        self._stream = stream or sys.stderr
+        self._terminal = self._stream.isatty()
+        self._started = self._written = time.monotonic()
+
+    @property
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._started
+
+    def update(self, detail: str) -> None:
+        now = time.monotonic()
+        line = f"{self.title}: {detail} ({self.elapsed_s:.0f} s)"
+        if self._terminal:
+            self._stream.write(f"\r\033[K{line}")
+            self._stream.flush()
+        elif now - self._written >= REPEAT_S:
+            self._written = now
+            self._say(line)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        if self._terminal:
+            self._stream.write("\r\033[K")
+        if kind is not None and issubclass(kind, KeyboardInterrupt):
+            self._say(f"{self.title}: interrupted after {self.elapsed_s:.0f} s; the next run goes on from here")
+        elif kind is None and self.elapsed_s >= SHOW_AFTER_S:
+            self._say(f"{self.title}: done ({self.elapsed_s:.1f} s)")
+
+    def _say(self, line: str) -> None:
+        self._stream.write(f"{line}\n")
+        self._stream.flush()

@@ -1,0 +1,107 @@
+"""The six services of a stack: how each is run, and the env file that each reads."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping
+
+from groundswell.common.settings import PREFIX
+from groundswell.native import credentials, database
+from groundswell.native.budget import thread_budget
+from groundswell.native.components import Addresses
+from groundswell.native.layout import Home, write_private
+from groundswell.native.program import Program
+from groundswell.native.settings import StackSettings
+
+SERVICES = ("ingest", "embedder", "retriever", "orchestrator", "generator", "moderator")
+STOP_TIMEOUT_S = 30.0
+EMBEDDER_NICENESS = 10
+
+_WEAVIATE_USERS = ("embedder", "retriever")
+_BLOB_USERS = ("ingest", "embedder", "orchestrator")
+_MODEL_USERS = ("ingest", "embedder", "retriever", "generator", "orchestrator")
+_LANGUAGE_MODEL_USERS = ("generator", "orchestrator")
+_PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
+
+
+def admin_key(home: Home) -> str:
+    """The first key of the operators' team: the command line reads it from its file, the orchestrator stores its hash."""
+    return credentials.secret(home, "admin.key", prefix="gs-")
+
+
+def write_env_files(settings: StackSettings, where: Addresses, dsns: Mapping[str, str]) -> None:
+    """One file per service with what that service needs and nothing that only another one needs."""
+    for service in SERVICES:
+        lines = [f"{PREFIX}{name}={_quoted(value)}" for name, value in _variables(service, settings, where, dsns)]
+        write_private(settings.home.env / f"{service}.env", "\n".join(lines) + "\n")
+
+
+def _quoted(value: str) -> str:
+    """As dotenv files are read: nothing in single quotes is expanded."""
+    escaped = value.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"
+
+
+def _variables(
+    service: str, settings: StackSettings, where: Addresses, dsns: Mapping[str, str]
+) -> Iterable[tuple[str, str]]:
+    yield "HOME", str(settings.home.path)
+    yield "KAFKA", where.kafka
+    if service in dsns:
+        yield "POSTGRES_URL", dsns[service]
+    if service in _WEAVIATE_USERS:
+        yield "WEAVIATE_URL", where.weaviate_url
+        yield "WEAVIATE_GRPC_PORT", str(where.weaviate_grpc_port)
+        yield "WEAVIATE_API_KEY", where.weaviate_api_key
+    if service in _BLOB_USERS:
+        yield "OBJECT_STORE_URL", where.object_store_url
+    if service in _MODEL_USERS:
+        yield "MODELS", str(settings.models)
+    if service in _LANGUAGE_MODEL_USERS:
+        yield "MODEL", settings.model
+    if service == "orchestrator":
+        yield "ADMIN_KEY_FILE", str(settings.home.secrets / "admin.key")
+    budget = thread_budget(settings.cpu_budget)
+    if service in budget:
+        yield "TORCH_THREADS", str(budget[service])
+
+
+def programs(settings: StackSettings) -> list[Program]:
+    return [_program(service, settings) for service in SERVICES]
+
+
+def _program(service: str, settings: StackSettings) -> Program:
+    command: tuple[str, ...] = (sys.executable, "-m", f"groundswell.{service}")
+    if service == "embedder" and (nice := shutil.which("nice")):
+        command = (nice, "-n", str(EMBEDDER_NICENESS), *command)
+    return Program(
+        name=service,
+        command=command,
+        env=_environment(service, settings, os.environ),
+        inherits_http=service == "orchestrator",
+        stop_timeout_s=STOP_TIMEOUT_S,
+    )
+
+
+def _environment(service: str, settings: StackSettings, shell: Mapping[str, str]) -> dict[str, str]:
+    """A few plain variables of the shell, and its GROUNDSWELL_ ones that the env files do not decide.
+
+    The real environment wins over an env file, so an administrator's database URL in the shell must not get here.
+    """
+    decided = {
+        f"{PREFIX}{name}"
+        for name in ["HOME", "KAFKA", "POSTGRES_URL", "WEAVIATE_URL", "WEAVIATE_GRPC_PORT", "WEAVIATE_API_KEY", "OBJECT_STORE_URL", "MODELS", "MODEL", "TORCH_THREADS", "CPU_BUDGET", "HTTP_PORT", "HTTP_FD", "UV", "TEST_HOME", "API_KEY", "URL"]
+    }
+    env = {name: shell[name] for name in _PASSED_ON if name in shell}
+    env |= {name: value for name, value in shell.items() if name.startswith(PREFIX) and name not in decided}
+    threads = str(thread_budget(settings.cpu_budget).get(service, 1))
+    return env | {
+        f"{PREFIX}HOME": str(settings.home.path),
+        "OMP_NUM_THREADS": threads,
+        "PYTHONUNBUFFERED": "1",
+        "TOKENIZERS_PARALLELISM": "false",
+    }
+
+
+def create_databases(home: Home, where: Addresses) -> dict[str, str]:
+    return database.create(where.postgres_admin, database.DATABASE, database.passwords(home))

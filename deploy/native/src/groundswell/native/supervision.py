@@ -1,0 +1,93 @@
+"""Starting and stopping the supervisor of a stack."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from fcntl import LOCK_EX, flock
+from os import kill
+from signal import SIGKILL, SIGTERM
+
+import psutil
+
+from groundswell.native.control import supervisor_pid
+from groundswell.native.errors import StackError
+from groundswell.native.layout import Home
+from groundswell.native.program import Programs, save
+from groundswell.native.progress import Step
+
+STOP_TIMEOUT_S = 75.0
+MARK = "GROUNDSWELL_SUPERVISED_BY"
+
+
+@contextmanager
+def exclusive(home: Home) -> Iterator[None]:
+    """One `up`, `down` or `reset` at a time for one home."""
+    home.create()
+    with (home.run / "up.lock").open("w") as lock:
+        flock(lock, LOCK_EX)
+        yield
+
+
+def start(home: Home, programs: Programs) -> None:
+    """Starts the supervisor in a session of its own; returns once it holds its lock."""
+    end_orphans(home)
+    marked = [program.model_copy(update={"env": {**program.env, MARK: home.key}}) for program in programs.programs]
+    save(home, programs.model_copy(update={"programs": tuple(marked)}))
+    log = home.logs / "supervisor.log"
+    with log.open("ab") as output:
+        result = subprocess.run(
+            [sys.executable, "-m", "groundswell.native.arbiter", str(home.path)],
+            check=False,
+            cwd=home.path,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+        )
+    if result.returncode:
+        raise StackError(f"the supervisor did not start; see {log}")
+
+
+def stop(home: Home) -> bool:
+    """Stops the stack in order and waits for it; False when nothing ran. What a dead supervisor left is ended too."""
+    pid = supervisor_pid(home)
+    if pid is None:
+        end_orphans(home)
+        return False
+    kill(pid, SIGTERM)
+    with Step("Stopping") as step:
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while supervisor_pid(home) is not None:
+            if time.monotonic() > deadline:
+                kill(pid, SIGKILL)
+                break
+            step.update(", ".join(sorted(_names_of_children(pid))) or "supervisor")
+            time.sleep(0.1)
+    end_orphans(home)
+    return True
+
+
+def _names_of_children(pid: int) -> set[str]:
+    try:
+        return {child.name() for child in psutil.Process(pid).children()}
+    except psutil.NoSuchProcess:
+        return set()
+
+
+def end_orphans(home: Home) -> None:
+    """Ends programs of this stack that a killed supervisor left running, known by the mark in their environment."""
+    orphans = [process for process in psutil.process_iter() if _belongs_to(process, home)]
+    for orphan in orphans:
+        orphan.terminate()
+    for stubborn in psutil.wait_procs(orphans, timeout=10)[1]:
+        stubborn.kill()
+    psutil.wait_procs(orphans, timeout=5)
+
+
+def _belongs_to(process: psutil.Process, home: Home) -> bool:
+    try:
+        return process.environ().get(MARK) == home.key
+    except (psutil.Error, OSError):
+        return False
