@@ -1,0 +1,1 @@
+"""What the generator decides, without I/O: order, pacing, text of tokens, cancellations."""
