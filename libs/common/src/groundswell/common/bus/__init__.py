@@ -1,0 +1,5 @@
+"""The only importer of the Kafka libraries.
+
+To send: `Publisher`. To receive: `consume` (commands and replies, on a work source), `subscribe` (events, in a group),
+`listen` (broadcast events) and `LeasedReader` (the reply partition that a replica owns). At least once, explicit commits.
+"""

@@ -1,0 +1,79 @@
+"""What a service consumes, said in its app.py: one line for each subscription."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from groundswell.common.bus.messages import Outgoing, Received
+from groundswell.common.topics import Command, Event, Reply, Topic
+
+Handle = Callable[[Received[Any]], Awaitable[Sequence[Outgoing]]]
+HandleBatch = Callable[[Sequence[Received[Any]]], Awaitable[Sequence[Outgoing]]]
+HandleStream = Callable[[Received[Any]], AsyncIterator[Outgoing]]
+Hear = Callable[[Received[Any]], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch is handled when it has `messages`, or `wait_s` after its first."""
+
+    messages: int
+    wait_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Consumption:
+    """Work: commands in tiers, or replies shared by a group. `slots` handlers run at once over all tiers.
+
+    Exactly one of the handlers is set. A streaming handler is long work: its record counts as done when the first message
+    that it yields is published.
+    """
+
+    topic: Topic
+    slots: int
+    prefetch: int
+    handle: Handle | None = None
+    handle_batch: HandleBatch | None = None
+    handle_stream: HandleStream | None = None
+    batch: Batch | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class EventSubscription:
+    """An event, in the group of the service."""
+
+    topic: Event
+    handle: Handle
+
+
+@dataclass(frozen=True, kw_only=True)
+class BroadcastSubscription:
+    """A broadcast event, heard by every process from now on; missed while away."""
+
+    topic: Event
+    hear: Hear
+
+
+def consume(topic: Command | Reply, handler: Handle, *, slots: int = 8, prefetch: int = 16) -> Consumption:
+    """Short work: committed after its effects are published."""
+    return Consumption(topic=topic, handle=handler, slots=slots, prefetch=prefetch)
+
+
+def consume_batches(topic: Command, handler: HandleBatch, *, batch: Batch, slots: int = 1) -> Consumption:
+    """Short work in batches across partitions; a batch that fails is tried again message by message."""
+    return Consumption(topic=topic, handle_batch=handler, batch=batch, slots=slots, prefetch=batch.messages)
+
+
+def consume_stream(topic: Command, handler: HandleStream, *, slots: int, prefetch: int = 1) -> Consumption:
+    """Long work: committed on admission, which is the first message that the handler yields."""
+    return Consumption(topic=topic, handle_stream=handler, slots=slots, prefetch=prefetch)
+
+
+def subscribe(topic: Event, handler: Handle) -> EventSubscription:
+    """Hear an event once per service, at least once, in order per key."""
+    return EventSubscription(topic=topic, handle=handler)
+
+
+def listen(topic: Event, hear: Hear) -> BroadcastSubscription:
+    """Hear a broadcast event in every process."""
+    return BroadcastSubscription(topic=topic, hear=hear)

@@ -1,0 +1,99 @@
+"""PostgreSQL for a service: a pool that waits for the server, migrations under a lock, errors as the bus understands them."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.resources.abc import Traversable
+
+import psycopg
+import structlog
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from pydantic import SecretStr
+
+from groundswell.common.errors import Misconfigured, Unavailable
+
+Connection = psycopg.AsyncConnection[DictRow]
+CONNECT_WITHIN_S = 5.0
+STATEMENT_TIMEOUT_MS = 30_000
+
+log = structlog.get_logger(__name__)
+
+
+class Postgres:
+    """A pool of connections that return rows as dicts. Every block is one transaction."""
+
+    def __init__(self, url: SecretStr, *, size: int = 8) -> None:
+        self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
+            url.get_secret_value(),
+            connection_class=psycopg.AsyncConnection[DictRow],
+            kwargs={
+                "row_factory": dict_row,
+                "connect_timeout": int(CONNECT_WITHIN_S),
+                "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
+            },
+            min_size=1,
+            max_size=size,
+            timeout=CONNECT_WITHIN_S,
+            open=False,
+            check=AsyncConnectionPool.check_connection,
+        )
+
+    async def open(self) -> None:
+        """Start the pool. It reconnects by itself for as long as it is open."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """One transaction: commits at the end, rolls back on an error. Raises Unavailable while the server is away."""
+        try:
+            async with self._pool.connection() as connection:
+                yield connection
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise Unavailable(f"PostgreSQL: {type(error).__name__}") from error
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the server answers."""
+        async with self.transaction() as connection:
+            await connection.execute("SELECT 1")
+
+
+async def migrate(postgres: Postgres, schema: str, folder: Traversable) -> list[str]:
+    """Apply the SQL files of `folder` that are not applied yet, in order of name, under a lock; returns their names.
+
+    Raises Misconfigured if an applied file has changed, Unavailable while the server is away.
+    """
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    applied_now = []
+    async with postgres.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"groundswell.migrate.{schema}"])
+        await connection.execute(
+            psycopg.sql.SQL(
+                "CREATE TABLE IF NOT EXISTS {}.migrations"
+                " (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
+            ).format(psycopg.sql.Identifier(schema)),
+        )
+        cursor = await connection.execute(
+            psycopg.sql.SQL("SELECT name, sha256 FROM {}.migrations").format(psycopg.sql.Identifier(schema)),
+        )
+        applied = {row["name"]: row["sha256"] for row in await cursor.fetchall()}
+        for file in files:
+            statements = file.read_bytes()
+            digest = hashlib.sha256(statements).hexdigest()
+            if file.name in applied:
+                if applied[file.name] != digest:
+                    raise Misconfigured(f"migration {schema}/{file.name} was changed after it was applied")
+                continue
+            await connection.execute(statements)
+            await connection.execute(
+                psycopg.sql.SQL("INSERT INTO {}.migrations (name, sha256) VALUES (%s, %s)").format(
+                    psycopg.sql.Identifier(schema),
+                ),
+                [file.name, digest],
+            )
+            applied_now.append(file.name)
+            log.info("migration applied", schema=schema, name=file.name)
+    return applied_now

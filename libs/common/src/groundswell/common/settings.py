@@ -1,0 +1,87 @@
+"""Where a process learns what it needs: the environment first, then the env file that the local stack wrote for it."""
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from groundswell.common.errors import Misconfigured
+
+PREFIX = "GROUNDSWELL_"
+
+
+def default_home() -> Path:
+    """GROUNDSWELL_HOME, else `.groundswell` in the checkout around the working directory, else in the user's home folder."""
+    named = os.environ.get(f"{PREFIX}HOME")
+    if named:
+        return Path(named).expanduser().resolve()
+    for folder in (Path.cwd(), *Path.cwd().parents):
+        manifest = folder / "pyproject.toml"
+        if manifest.is_file() and "[tool.uv.workspace]" in manifest.read_text(encoding="utf-8"):
+            return folder / ".groundswell"
+    return Path.home() / ".groundswell"
+
+
+def cache_folder() -> Path:
+    """Where downloads and builds live that several homes share."""
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(root) / "groundswell"
+
+
+class ServiceSettings(BaseSettings):
+    """What every service reads. A service adds its own fields in its settings.py."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+    home: Path = Field(default_factory=default_home)
+    kafka: str = "127.0.0.1:9092"
+    log_level: str = "INFO"
+    health_port: int = Field(default=0, ge=0, le=65535)
+    drain_s: float = Field(default=15.0, ge=0)
+    otlp_endpoint: str | None = None
+
+    @classmethod
+    def load(cls, service: str) -> Self:
+        """Read the settings of `service`. Raises Misconfigured naming each variable that is wrong."""
+        try:
+            return cls(_env_file=default_home() / "env" / f"{service}.env")
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
+            )
+            raise Misconfigured(
+                f"{service} cannot start. {wrong}. Set it, or run `make up`, which writes it."
+            ) from None
+
+
+class PostgresSettings(BaseSettings):
+    """For a service that reads or writes PostgreSQL."""
+
+    postgres_url: SecretStr
+
+
+class WeaviateSettings(BaseSettings):
+    """For a service that reads or writes the index."""
+
+    weaviate_url: str = "http://127.0.0.1:8081"
+    weaviate_grpc_port: int = 50051
+    weaviate_api_key: SecretStr
+
+
+class BlobSettings(BaseSettings):
+    """For a service that reads or writes the object store."""
+
+    object_store_url: str
+
+
+def default_models_folder() -> Path:
+    return cache_folder() / "models"
+
+
+class ModelSettings(BaseSettings):
+    """For a service that runs a model."""
+
+    models: Path = Field(default_factory=default_models_folder)
+    torch_threads: int = Field(default=1, ge=1)
