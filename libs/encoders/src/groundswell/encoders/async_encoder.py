@@ -1,4 +1,4 @@
-"""The text encoder for an event loop: all model work, the import of torch included, happens in one thread of its own."""
+"""The text encoder for an event loop: all model work, torch's import included, happens in one thread of its own."""
 
 import asyncio
 from collections.abc import Callable, Sequence

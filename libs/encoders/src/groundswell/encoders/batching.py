@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 
 def plan_batches(lengths: Sequence[int], *, budget_tokens: int) -> list[list[int]]:
-    """Split the indices of `lengths` (tokens per text) into batches of like lengths, longest first, ties in given order.
+    """Split the indices of `lengths` (tokens per text) into batches, longest texts first, ties in the order given.
 
-    A batch padded to its longest text holds at most `budget_tokens` tokens; a single text above that is a batch of its own.
+    A batch padded to its longest text holds at most `budget_tokens` tokens; a longer text is a batch of its own.
     """
     batches: list[list[int]] = []
     room = 0

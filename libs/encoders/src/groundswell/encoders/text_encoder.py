@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import AutoModel, PreTrainedModel
+from transformers.utils import logging
 
 from groundswell.encoders.batching import plan_batches
 from groundswell.encoders.threads import set_threads
@@ -42,6 +43,7 @@ class TextEncoder:
     def load(cls, folder: Path, *, threads: int, dtype: torch.dtype | None = None) -> Self:
         """Open a model folder (`store.locate`); `dtype` None takes the fastest that keeps the vectors' directions."""
         set_threads(threads)
+        logging.disable_progress_bar()  # type: ignore[no-untyped-call]
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         model = AutoModel.from_pretrained(folder, dtype=dtype or fastest_dtype(device), local_files_only=True)
         return cls(

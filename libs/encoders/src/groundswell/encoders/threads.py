@@ -1,5 +1,6 @@
 """One place that says how many threads the model work of this process may use."""
 
+import contextlib
 import os
 
 
@@ -17,5 +18,5 @@ def set_threads(count: int) -> None:
     import torch  # noqa: PLC0415 - OpenMP reads its variables when torch is imported
 
     torch.set_num_threads(count)
-    if torch.get_num_interop_threads() != 1:
+    with contextlib.suppress(RuntimeError):  # it can be set once only, and never after work began
         torch.set_num_interop_threads(1)
