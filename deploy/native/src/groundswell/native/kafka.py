@@ -147,7 +147,7 @@ def bootstrap(ports: Mapping[str, int]) -> str:
 
 
 def is_ready(servers: str, timeout_s: float = 1.0) -> bool:
-    """Whether a broker answers ApiVersions, the first request of every client (protocol guide: api key 18, version 0)."""
+    """Whether a broker answers ApiVersions, every client's first request (protocol guide: api key 18, version 0)."""
     host, _, port = servers.split(",", maxsplit=1)[0].strip().rpartition(":")
     client = b"groundswell"
     body = struct.pack(f">hhih{len(client)}s", 18, 0, 1, len(client), client)

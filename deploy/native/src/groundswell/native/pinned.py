@@ -33,7 +33,8 @@ def _parse_line(line: str) -> Jar:
     coordinate = fields[0].split(":") if fields else []
     if len(fields) != 3 or len(coordinate) != 3 or len(fields[1]) != 64 or not fields[2].isdecimal():  # noqa: PLR2004
         raise ValueError(f"not a line of a jar lock: {line!r}")
-    return Jar(*coordinate, sha256=fields[1], size=int(fields[2]))
+    group, artifact, version = coordinate
+    return Jar(group, artifact, version, sha256=fields[1], size=int(fields[2]))
 
 
 def sha256_of(path: Path) -> str:

@@ -48,7 +48,7 @@ def is_free(port: int) -> bool:
 def assign(
     kept: Mapping[str, int], names: Collection[str], foreign: Collection[int], free: Callable[[int], bool], start: int
 ) -> dict[str, int]:
-    """Keeps every kept port that is still free and nobody else's; gives the other names the next such ports after start."""
+    """Keeps each kept port that is free and nobody else's; gives the other names the next such ports after start."""
     chosen = {name: port for name, port in kept.items() if name in names and port not in foreign and free(port)}
     taken = {*chosen.values(), *foreign}
     candidates = (port for port in _from(start) if port not in taken and free(port))

@@ -77,7 +77,7 @@ def is_reachable(path: Path) -> bool:
 
 
 def prepare(home: Home) -> None:
-    """Puts binaries where they can be run and makes the cluster when there is none; an interrupted one is made again."""
+    """Puts binaries where they can be run, and makes the cluster unless there is a whole one."""
     place = site(home)
     if place.user is not None and place.binaries.is_relative_to(OUTSIDE):
         _copy_binaries(_outside(home))

@@ -6,26 +6,47 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from groundswell.common.settings import PREFIX
-from groundswell.native import credentials, database
+from groundswell.native import credentials
 from groundswell.native.budget import thread_budget
 from groundswell.native.components import Addresses
+from groundswell.native.errors import StackError
 from groundswell.native.layout import Home, write_private
 from groundswell.native.program import Program
-from groundswell.native.settings import StackSettings
+from groundswell.native.settings import StackSettings, load
 
 SERVICES = ("ingest", "embedder", "retriever", "orchestrator", "generator", "moderator")
 STOP_TIMEOUT_S = 30.0
 EMBEDDER_NICENESS = 10
+MOST_COPIES = 64
 
 _WEAVIATE_USERS = ("embedder", "retriever")
 _BLOB_USERS = ("ingest", "embedder", "orchestrator")
 _MODEL_USERS = ("ingest", "embedder", "retriever", "generator", "orchestrator")
 _LANGUAGE_MODEL_USERS = ("generator", "orchestrator")
+_DECIDED_HERE = (
+    "API_KEY",
+    "CPU_BUDGET",
+    "HOME",
+    "HTTP_FD",
+    "HTTP_PORT",
+    "KAFKA",
+    "MODEL",
+    "MODELS",
+    "OBJECT_STORE_URL",
+    "POSTGRES_URL",
+    "TEST_HOME",
+    "TORCH_THREADS",
+    "URL",
+    "UV",
+    "WEAVIATE_API_KEY",
+    "WEAVIATE_GRPC_PORT",
+    "WEAVIATE_URL",
+)
 _PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
 
 
 def admin_key(home: Home) -> str:
-    """The first key of the operators' team: the command line reads it from its file, the orchestrator stores its hash."""
+    """The operators' first key: the command line reads it from its file, the orchestrator stores its hash."""
     return credentials.secret(home, "admin.key", prefix="gs-")
 
 
@@ -88,10 +109,7 @@ def _environment(service: str, settings: StackSettings, shell: Mapping[str, str]
 
     The real environment wins over an env file, so an administrator's database URL in the shell must not get here.
     """
-    decided = {
-        f"{PREFIX}{name}"
-        for name in ["HOME", "KAFKA", "POSTGRES_URL", "WEAVIATE_URL", "WEAVIATE_GRPC_PORT", "WEAVIATE_API_KEY", "OBJECT_STORE_URL", "MODELS", "MODEL", "TORCH_THREADS", "CPU_BUDGET", "HTTP_PORT", "HTTP_FD", "UV", "TEST_HOME", "API_KEY", "URL"]
-    }
+    decided = {f"{PREFIX}{name}" for name in _DECIDED_HERE}
     env = {name: shell[name] for name in _PASSED_ON if name in shell}
     env |= {name: value for name, value in shell.items() if name.startswith(PREFIX) and name not in decided}
     threads = str(thread_budget(settings.cpu_budget).get(service, 1))
@@ -103,5 +121,20 @@ def _environment(service: str, settings: StackSettings, shell: Mapping[str, str]
     }
 
 
-def create_databases(home: Home, where: Addresses) -> dict[str, str]:
-    return database.create(where.postgres_admin, database.DATABASE, database.passwords(home))
+def require_scalable(program: Program, copies: int) -> None:
+    """Raises StackError for what runs once only, and for a number that cannot be meant."""
+    if program.component:
+        raise StackError(f"{program.name} is one process on one machine: only services can be scaled")
+    if not 0 <= copies <= MOST_COPIES:
+        raise StackError(f"N={copies} is not between 0 and {MOST_COPIES}")
+
+
+def share_threads(home: Home, service: str, copies: int) -> None:
+    """Divides a service's threads among its processes; those that start from now on read it."""
+    budget = thread_budget(load().cpu_budget)
+    path = home.env / f"{service}.env"
+    if service not in budget or not path.exists():
+        return
+    name = f"{PREFIX}TORCH_THREADS="
+    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(name)]
+    write_private(path, "\n".join([*kept, f"{name}{max(1, budget[service] // max(1, copies))}"]) + "\n")

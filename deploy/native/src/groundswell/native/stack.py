@@ -1,62 +1,135 @@
-"""A whole stack on one machine: up, down, reset. Components alone are a stack without services."""
+"""A whole stack on one machine: up, down, reset, scale, restart. Components alone are a stack without services."""
 
+import asyncio
+import json
 import shutil
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from groundswell.native import components, ports, postgres, supervision
+from groundswell.native import components, database, ports, postgres, services, supervision
 from groundswell.native.components import Addresses
-from groundswell.native.control import supervisor_pid
-from groundswell.native.errors import NotReadyError
+from groundswell.native.control import ask, supervisor_pid
 from groundswell.native.layout import Home
-from groundswell.native.program import Programs, load
-from groundswell.native.progress import Step
+from groundswell.native.program import Program, Programs, load, save
 from groundswell.native.settings import StackSettings
+from groundswell.native.status import Record, Status, ask_ready, pids, require_service, status
+from groundswell.native.waiting import wait_for
+
+__all__ = ["Record", "Started", "Status", "down", "reset", "restart", "scale", "status", "up", "up_components"]
 
 COMPONENTS_TIMEOUT_S = 90.0
+SERVICES_TIMEOUT_S = 180.0
+OPERATION_TIMEOUT_S = 90.0
 
 
 @dataclass(frozen=True)
 class Started:
-    """What `up` did."""
+    """What `up` did, and where the stack answers; `http` is None for components alone."""
 
     addresses: Addresses
-    http_port: int | None
+    http: str | None
     was_running: bool
 
 
 def up_components(settings: StackSettings) -> Started:
-    """Kafka, Weaviate and PostgreSQL only, for tests; returns when each answers."""
+    """Kafka, Weaviate and PostgreSQL only, for tests; returns when each answers. What runs stays as it is."""
     home = settings.home
     with supervision.exclusive(home):
         running = supervisor_pid(home) is not None
         if not running:
-            chosen = ports.claim(home)
             components.provide(settings)
+            chosen = ports.claim(home)
             supervision.start(home, Programs(programs=tuple(components.programs(settings, chosen))))
         where = components.addresses(settings, ports.read(home))
-        wait_for(components.readiness(where), home, COMPONENTS_TIMEOUT_S)
+        _wait_for_components(home, settings, where, {})
     return Started(where, None, running)
 
 
-def wait_for(questions: Mapping[str, Callable[[], bool]], home: Home, timeout_s: float) -> None:
-    """Asks until every answer was yes. Raises NotReadyError naming what is missing and the log to read."""
-    missing = dict(questions)
-    deadline = time.monotonic() + timeout_s
-    with Step("Waiting") as step:
-        while missing := {name: is_ready for name, is_ready in missing.items() if not is_ready()}:
-            if time.monotonic() > deadline:
-                raise NotReadyError(_complaint(list(missing), home, timeout_s))
-            if supervisor_pid(home) is None:
-                raise NotReadyError(f"the supervisor ended by itself; see {home.logs / 'supervisor.log'}")
-            step.update(f"for {', '.join(missing)}")
-            time.sleep(0.1)
+def up(settings: StackSettings) -> Started:
+    """Everything at once; returns when a question can be answered.
+
+    A stack that runs already is only waited for; one of components alone gives way to a whole one.
+    """
+    home = settings.home
+    with supervision.exclusive(home):
+        running = _runs_services(home)
+        if not running:
+            supervision.stop(home)
+            _start(settings)
+        where = components.addresses(settings, ports.read(home))
+        _wait_for_components(home, settings, where, _preparations(home, where))
+        wait_for(lambda: _lacking(home), home, SERVICES_TIMEOUT_S, "Services")
+        return Started(where, status(home).http, running)
 
 
-def _complaint(missing: list[str], home: Home, timeout_s: float) -> str:
-    logs = ", ".join(str(home.logs / f"{name}.log") for name in missing)
-    return f"not ready after {timeout_s:.0f} s: {', '.join(missing)}; see {logs}"
+def _runs_services(home: Home) -> bool:
+    return supervisor_pid(home) is not None and load(home.programs_file).http_port is not None
+
+
+def _start(settings: StackSettings) -> None:
+    home = settings.home
+    components.provide(settings)
+    chosen = ports.claim(home)
+    http_port = ports.next_free(settings.http_port)
+    home.ports_file.write_text(json.dumps({**chosen, "http": http_port}, indent=1))
+    where = components.addresses(settings, chosen)
+    services.admin_key(home)
+    passwords = database.passwords(home)
+    dsns = {
+        role: database.role_url(where.postgres_admin, database.DATABASE, role, password)
+        for role, password in passwords.items()
+    }
+    services.write_env_files(settings, where, dsns)
+    programs = (*components.programs(settings, chosen), *services.programs(settings))
+    supervision.start(home, Programs(programs=programs, http_port=http_port))
+
+
+def _preparations(home: Home, where: Addresses) -> dict[str, Callable[[], object]]:
+    """What has to be made in a component as soon as it answers; each does nothing the second time."""
+    return {
+        "kafka": lambda: _ensure_topics(where.kafka),
+        "postgres": lambda: database.create(where.postgres_admin, database.DATABASE, database.passwords(home)),
+    }
+
+
+def _ensure_topics(bootstrap: str) -> None:
+    from groundswell.common.bus.admin import ensure_topics  # noqa: PLC0415 - loads the Kafka client
+
+    asyncio.run(ensure_topics(bootstrap))
+
+
+def _wait_for_components(
+    home: Home, settings: StackSettings, where: Addresses, preparations: dict[str, Callable[[], object]]
+) -> None:
+    waiting = components.readiness(where)
+
+    def missing() -> dict[str, str]:
+        for name in [name for name, is_ready in waiting.items() if is_ready()]:
+            preparations.get(name, lambda: None)()
+            del waiting[name]
+        return dict.fromkeys(waiting, "")
+
+    title = "Components" if any(components.is_local(settings).values()) else "Given components"
+    wait_for(missing, home, COMPONENTS_TIMEOUT_S, title)
+
+
+def _lacking(home: Home) -> dict[str, str]:
+    """Every copy of every program has to be there and ready, and the HTTP port has to say so too."""
+    now = status(home)
+    wanted = load(home.programs_file)
+    lacking = {}
+    for program in wanted.programs:
+        records = [record for record in now.processes if record.service == program.name]
+        reasons = [
+            f"{name}: {reason}" if reason else name for record in records for name, reason in record.missing.items()
+        ]
+        if len(records) < program.copies:
+            reasons.append("starting")
+        if reasons:
+            lacking[program.name] = "; ".join(dict.fromkeys(reasons))
+    if not lacking and wanted.http_port is not None and (missing := ask_ready(wanted.http_port)):
+        lacking["orchestrator"] = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
+    return lacking
 
 
 def down(home: Home) -> bool:
@@ -75,6 +148,24 @@ def reset(home: Home) -> None:
     shutil.rmtree(home.path, ignore_errors=True)
 
 
-def running_programs(home: Home) -> Programs | None:
-    """What the running supervisor holds; None when none runs."""
-    return load(home.programs_file) if supervisor_pid(home) is not None else None
+def scale(home: Home, service: str, copies: int) -> list[int]:
+    """Runs that many processes of a service; those that leave drain first. Returns the process ids."""
+    program = require_service(home, service)
+    services.require_scalable(program, copies)
+    _remember(home, program.model_copy(update={"copies": copies}))
+    services.share_threads(home, service, copies)
+    ask(home, "set", OPERATION_TIMEOUT_S, name=service, options={"numprocesses": copies}, waiting=True)
+    return pids(home, service)
+
+
+def _remember(home: Home, changed: Program) -> None:
+    wanted = load(home.programs_file)
+    programs = tuple(changed if program.name == changed.name else program for program in wanted.programs)
+    save(home, wanted.model_copy(update={"programs": programs}))
+
+
+def restart(home: Home, service: str) -> list[int]:
+    """Drains and starts again every process of a service or component. Returns the new process ids."""
+    require_service(home, service)
+    ask(home, "restart", OPERATION_TIMEOUT_S, name=service, match="simple", waiting=True)
+    return pids(home, service)

@@ -4,7 +4,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fcntl import LOCK_EX, flock
 from os import kill
 from signal import SIGKILL, SIGTERM
@@ -18,6 +18,7 @@ from groundswell.native.program import Programs, save
 from groundswell.native.progress import Step
 
 STOP_TIMEOUT_S = 75.0
+REPEAT_S = 2.0
 MARK = "GROUNDSWELL_SUPERVISED_BY"
 
 
@@ -56,24 +57,37 @@ def stop(home: Home) -> bool:
     if pid is None:
         end_orphans(home)
         return False
-    kill(pid, SIGTERM)
     with Step("Stopping") as step:
-        deadline = time.monotonic() + STOP_TIMEOUT_S
-        while supervisor_pid(home) is not None:
-            if time.monotonic() > deadline:
-                kill(pid, SIGKILL)
-                break
-            step.update(", ".join(sorted(_names_of_children(pid))) or "supervisor")
-            time.sleep(0.1)
+        _stop_gracefully(home, pid, step)
     end_orphans(home)
     return True
 
 
-def _names_of_children(pid: int) -> set[str]:
+def _stop_gracefully(home: Home, pid: int, step: Step) -> None:
+    """SIGTERM until it is heard (circus drops it while it is busy with another command), SIGKILL after a while."""
+    started = told = time.monotonic() - REPEAT_S
+    while supervisor_pid(home) is not None:
+        now = time.monotonic()
+        if now - started > STOP_TIMEOUT_S:
+            _signal(pid, SIGKILL)
+            return
+        if now - told >= REPEAT_S:
+            _signal(pid, SIGTERM)
+            told = now
+        step.update(f"{len(_children(pid))} processes left")
+        time.sleep(0.1)
+
+
+def _signal(pid: int, number: int) -> None:
+    with suppress(ProcessLookupError):
+        kill(pid, number)
+
+
+def _children(pid: int) -> list[psutil.Process]:
     try:
-        return {child.name() for child in psutil.Process(pid).children()}
+        return psutil.Process(pid).children()
     except psutil.NoSuchProcess:
-        return set()
+        return []
 
 
 def end_orphans(home: Home) -> None:
