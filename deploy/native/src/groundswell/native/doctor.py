@@ -4,6 +4,8 @@ Runs on the machine's own Python, before there is an environment: only the stand
 Python 3.8 understands, so that an old Python gets a clear line instead of a syntax error.
 """
 
+from __future__ import annotations
+
 import importlib.util
 import os
 import platform
@@ -41,7 +43,7 @@ def checkout() -> Path:
     return Path(__file__).resolve().parents[5]
 
 
-def check_python(version: "tuple[int, ...]" = sys.version_info[:3]) -> Check:
+def check_python(version: tuple[int, ...] = sys.version_info[:3]) -> Check:
     text = ".".join(map(str, version))
     advice = "install Python 3.11 or newer, or name one: make PYTHON=/path/to/python3.12"
     return Check("python", tuple(version[:2]) >= NEEDED_PYTHON, text, advice)
@@ -146,7 +148,7 @@ def findings() -> Iterable[Check]:
     yield check_open_files()
 
 
-def report(checks: Iterable[Check]) -> "tuple[list[str], bool]":
+def report(checks: Iterable[Check]) -> tuple[list[str], bool]:
     """Lines to print, and whether the start may go on."""
     lines, may_start = [], True
     for check in checks:

@@ -144,6 +144,7 @@ def _server_env(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
         "RAFT_INTERNAL_RPC_PORT": str(ports["weaviate_raft_internal"]),
         "RAFT_JOIN": f"node1:{raft}",
         "RAFT_PORT": str(raft),
+        "RAFT_TIMEOUTS_MULTIPLIER": "1",
     }
 
 
