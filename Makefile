@@ -12,8 +12,6 @@ LANGUAGE_MODEL := $(or $(GROUNDSWELL_MODEL),qwen2.5-0.5b)
 
 export GROUNDSWELL_UV := $(UV)
 export UV_PYTHON_DOWNLOADS := never
-export UV_NO_PROGRESS := $(if $(MAKE_TERMERR),,1)
-export UV_LINK_MODE := $(or $(UV_LINK_MODE),hardlink)
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test check connected e2e up down reset doctor status scale restart logs lock generate provide
