@@ -1,94 +1,11 @@
 """What the generator needs of a language model."""
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Protocol
 
-from groundswell.common.contracts.generation import ChatMessage, FinishReason, Sampling
-from groundswell.common.ids import RequestId
-from groundswell.common.tiers import Tier
+from groundswell.generator.domain.jobs import AttemptKey, EngineEvent, GenerationJob
 
-
-@dataclass(frozen=True)
-class AttemptKey:
-    """One run of one request. An engine runs a key at most once at a time."""
-
-    request_id: RequestId
-    attempt: int
-
-
-@dataclass(frozen=True)
-class GenerationJob:
-    """Continue `messages` after `prefix_token_ids`, which count towards `max_tokens` and are not emitted again.
-
-    `deadline` is in seconds of this machine's monotonic clock; it orders waiting jobs and stops nothing.
-    """
-
-    key: AttemptKey
-    tier: Tier
-    deadline: float
-    messages: tuple[ChatMessage, ...]
-    max_tokens: int
-    sampling: Sampling = field(default_factory=Sampling)
-    prefix_token_ids: tuple[int, ...] = ()
-
-
-@dataclass(frozen=True)
-class Started:
-    """The job is taken, always the first event. `prompt_tokens` are those of the messages, without the prefix."""
-
-    prompt_tokens: int
-    kind: Literal["started"] = "started"
-
-
-@dataclass(frozen=True)
-class Tokens:
-    """New tokens, and the text that they add: whole characters, and nothing that a stop string could still take back.
-
-    An id comes with the event that ends its text, so ids received so far always make the text received so far.
-    """
-
-    token_ids: tuple[int, ...]
-    text: str
-    kind: Literal["tokens"] = "tokens"
-
-
-@dataclass(frozen=True)
-class Finished:
-    """`completion_tokens` are all tokens of the answer, with the prefix and without an end-of-text token."""
-
-    reason: FinishReason
-    prompt_tokens: int
-    completion_tokens: int
-    kind: Literal["finished"] = "finished"
-
-
-@dataclass(frozen=True)
-class Cancelled:
-    """The slot is free."""
-
-    completion_tokens: int
-    kind: Literal["cancelled"] = "cancelled"
-
-
-@dataclass(frozen=True)
-class Refused:
-    """The job cannot run as asked; `reason` is fit for the client. No `Started` came before."""
-
-    reason: str
-    kind: Literal["refused"] = "refused"
-
-
-@dataclass(frozen=True)
-class Failed:
-    """The engine broke off; the job may run elsewhere. `reason` quotes nothing of the prompt or the answer."""
-
-    reason: str
-    kind: Literal["failed"] = "failed"
-
-
-EngineEvent = Started | Tokens | Finished | Cancelled | Refused | Failed
-TERMINAL = (Finished, Cancelled, Refused, Failed)
+Tell = Callable[[EngineEvent], None]
 
 
 class Engine(Protocol):
@@ -96,19 +13,19 @@ class Engine(Protocol):
 
     @property
     def ready(self) -> bool:
-        """Whether a job that is submitted now starts at once: the model is loaded and has generated once."""
+        """Whether a job that is submitted now can run: the model is loaded and has generated once."""
 
     async def start(self) -> None:
-        """Load the model and warm it up. Returns when ready; raises RuntimeError if it cannot be loaded."""
+        """Load the model and warm it up. Returns when ready; raises RuntimeError with the reason if that fails."""
 
-    def run(self, job: GenerationJob) -> AsyncIterator[EngineEvent]:
-        """Submit `job` at the first step of the iteration; its events, the last of them one of `TERMINAL`.
+    def submit(self, job: GenerationJob, tell: Tell) -> None:
+        """Run `job`; `tell` hears of it on the event loop, `Started` first, one of `TERMINAL` last.
 
-        Closing the iterator cancels the job.
+        Raises ValueError if an attempt with that key runs already.
         """
 
     def cancel(self, key: AttemptKey) -> None:
-        """Free the slot at the next step; the job ends with `Cancelled`. Unknown keys are ignored."""
+        """Free the slot at the next step; the job ends with `Cancelled`. Keys that do not run are ignored."""
 
     async def stop(self) -> None:
         """End at once. Jobs that still run end with `Failed`."""

@@ -8,8 +8,7 @@ from typing import Any, Protocol
 from groundswell.common.contracts.generation import ChatMessage, FinishReason, Sampling
 from groundswell.generator.adapters.worker_messages import KeyedEvent
 from groundswell.generator.domain.admission import most_urgent, urgency
-from groundswell.generator.domain.token_text import TokenText
-from groundswell.generator.ports import (
+from groundswell.generator.domain.jobs import (
     AttemptKey,
     Cancelled,
     EngineEvent,
@@ -19,6 +18,7 @@ from groundswell.generator.ports import (
     Started,
     Tokens,
 )
+from groundswell.generator.domain.token_text import TokenText
 
 Choose = Callable[[Sampling, int, int], int]
 """The next token of one row, by sampling, seed and position in the answer."""

@@ -3,22 +3,33 @@
 import asyncio
 import re
 import zlib
-from collections.abc import AsyncIterator
+from dataclasses import dataclass
 
 from groundswell.common.contracts.generation import FinishReason
-from groundswell.generator.domain.quoting import first_quote
-from groundswell.generator.ports import (
+from groundswell.generator.domain.jobs import (
     AttemptKey,
     Cancelled,
-    EngineEvent,
+    Failed,
     Finished,
     GenerationJob,
     Refused,
     Started,
+    Terminal,
     Tokens,
 )
+from groundswell.generator.domain.quoting import first_quote
+from groundswell.generator.ports import Tell
 
 _WORD = re.compile(r"\s*\S+")
+
+
+@dataclass
+class _Answer:
+    tell: Tell
+    words: list[str]
+    written: int
+    limit: int
+    prompt_tokens: int
 
 
 class NullEngine:
@@ -30,59 +41,53 @@ class NullEngine:
     def __init__(self, *, token_delay_s: float = 0.0, context_tokens: int = 8192) -> None:
         self._token_delay_s = token_delay_s
         self._context_tokens = context_tokens
-        self._cancelled: dict[AttemptKey, asyncio.Event] = {}
-        self._running = False
+        self._running: dict[AttemptKey, tuple[_Answer, asyncio.Task[None]]] = {}
+        self._started = False
 
     @property
     def ready(self) -> bool:
-        return self._running
+        return self._started
 
     async def start(self) -> None:
-        self._running = True
+        self._started = True
 
     async def stop(self) -> None:
-        self._running = False
+        self._started = False
+        for key in list(self._running):
+            self._end(key, Failed("the engine was stopped"))
 
-    def cancel(self, key: AttemptKey) -> None:
-        if key in self._cancelled:
-            self._cancelled[key].set()
-
-    async def run(self, job: GenerationJob) -> AsyncIterator[EngineEvent]:
+    def submit(self, job: GenerationJob, tell: Tell) -> None:
+        if job.key in self._running:
+            raise ValueError(f"attempt {job.key.attempt} of {job.key.request_id} runs already")
         prompt_tokens = sum(len(message.content.split()) for message in job.messages)
         if prompt_tokens >= self._context_tokens:
             reason = (
                 f"the prompt has {prompt_tokens} tokens, but the model reads and writes {self._context_tokens} in all"
             )
-            yield Refused(reason)
+            tell(Refused(reason))
             return
-        self._cancelled[job.key] = asyncio.Event()
-        try:
-            async for event in self._answer(job, prompt_tokens):
-                yield event
-        finally:
-            del self._cancelled[job.key]
-
-    async def _answer(self, job: GenerationJob, prompt_tokens: int) -> AsyncIterator[EngineEvent]:
-        yield Started(prompt_tokens)
         words = _words(job)
-        written = min(len(job.prefix_token_ids), len(words))
-        for word in words[written : job.max_tokens]:
-            if await self._is_cancelled(job.key):
-                yield Cancelled(written)
-                return
-            written += 1
-            yield Tokens((zlib.crc32(word.encode()),), word)
-        reason = FinishReason.STOP if written == len(words) else FinishReason.LENGTH
-        yield Finished(reason, prompt_tokens, written)
+        answer = _Answer(tell, words, min(len(job.prefix_token_ids), len(words)), job.max_tokens, prompt_tokens)
+        self._running[job.key] = answer, asyncio.create_task(self._write(job.key, answer))
 
-    async def _is_cancelled(self, key: AttemptKey) -> bool:
-        cancelled = self._cancelled[key]
-        try:
-            async with asyncio.timeout(self._token_delay_s):
-                await cancelled.wait()
-        except TimeoutError:
-            return False
-        return True
+    def cancel(self, key: AttemptKey) -> None:
+        if key in self._running:
+            self._end(key, Cancelled(self._running[key][0].written))
+
+    def _end(self, key: AttemptKey, event: Terminal) -> None:
+        answer, task = self._running.pop(key)
+        task.cancel()
+        answer.tell(event)
+
+    async def _write(self, key: AttemptKey, answer: _Answer) -> None:
+        answer.tell(Started(answer.prompt_tokens))
+        for word in answer.words[answer.written : answer.limit]:
+            await asyncio.sleep(self._token_delay_s)
+            answer.written += 1
+            answer.tell(Tokens((zlib.crc32(word.encode()),), word))
+        del self._running[key]
+        reason = FinishReason.STOP if answer.written == len(answer.words) else FinishReason.LENGTH
+        answer.tell(Finished(reason, answer.prompt_tokens, answer.written))
 
 
 def _words(job: GenerationJob) -> list[str]:

@@ -10,6 +10,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 from typing import BinaryIO
 
 import torch
@@ -23,22 +24,22 @@ from groundswell.generator.adapters.batch import Batch
 from groundswell.generator.adapters.chat_tokens import ChatTokens
 from groundswell.generator.adapters.torch_rows import TorchRows
 from groundswell.generator.adapters.worker_messages import (
-    MODEL_SPEC,
+    HELD_MODEL,
     TO_WORKER,
+    HeldModel,
     Loaded,
-    ModelSpec,
     Stepped,
     Submit,
     ToWorker,
     to_line,
 )
-from groundswell.generator.ports import AttemptKey, GenerationJob
+from groundswell.generator.domain.jobs import AttemptKey, GenerationJob
 
 _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    spec = MODEL_SPEC.validate_json(sys.argv[1])
+    spec = HELD_MODEL.validate_json(sys.argv[1])
     _depend_on_parent()
     events = _own_standard_output()
     commands: queue.SimpleQueue[ToWorker] = queue.SimpleQueue()
@@ -49,10 +50,11 @@ def main() -> None:
         _tell(events, Loaded(batch.context_tokens))
         while True:
             _apply(batch, commands)
-            _tell(events, Stepped(batch.step()))
+            began = time.perf_counter()
+            _tell(events, Stepped(batch.step(), time.perf_counter() - began))
 
 
-def load(spec: ModelSpec) -> Batch:
+def load(spec: HeldModel) -> Batch:
     """The model in `spec.folder`, ready to take jobs."""
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]
     torch.set_num_threads(spec.threads)
@@ -71,7 +73,7 @@ def load(spec: ModelSpec) -> Batch:
     )
 
 
-def _dtype(spec: ModelSpec, device: torch.device) -> torch.dtype:
+def _dtype(spec: HeldModel, device: torch.device) -> torch.dtype:
     if spec.dtype != "auto":
         return {"float32": torch.float32, "bfloat16": torch.bfloat16}[spec.dtype]
     capabilities = torch.cpu.get_capabilities()

@@ -5,11 +5,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, TypeAdapter
 
-from groundswell.generator.ports import AttemptKey, Cancelled, Failed, Finished, GenerationJob, Refused, Started, Tokens
+from groundswell.generator.domain.jobs import (
+    AttemptKey,
+    Cancelled,
+    Failed,
+    Finished,
+    GenerationJob,
+    Refused,
+    Started,
+    Tokens,
+)
 
 
 @dataclass(frozen=True)
-class ModelSpec:
+class HeldModel:
     """How to hold the model. `dtype` auto: bfloat16 where the processor computes in it."""
 
     folder: str
@@ -54,6 +63,7 @@ class Stepped:
     """One step is done, also when it brought no event: the sign of life."""
 
     events: tuple[KeyedEvent, ...]
+    seconds: float
     kind: Literal["stepped"] = "stepped"
 
 
@@ -62,7 +72,7 @@ FromWorker = Loaded | Stepped
 
 TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[Submit | Cancel, Field(discriminator="kind")])
 FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(Annotated[Loaded | Stepped, Field(discriminator="kind")])
-MODEL_SPEC: TypeAdapter[ModelSpec] = TypeAdapter(ModelSpec)
+HELD_MODEL: TypeAdapter[HeldModel] = TypeAdapter(HeldModel)
 
 
 def to_line(message: ToWorker | FromWorker) -> bytes:

@@ -6,31 +6,40 @@ from dataclasses import dataclass, field
 from groundswell.common.ids import RequestId
 
 
+@dataclass(frozen=True, order=True)
+class Cancellation:
+    """Of all attempts of a request up to `attempt`, by its owner with `epoch`; a newer owner may want them back."""
+
+    epoch: int
+    attempt: int
+
+    def covers(self, epoch: int, attempt: int) -> bool:
+        return epoch <= self.epoch and attempt <= self.attempt
+
+
 @dataclass
 class RecentCancellations:
-    """The highest cancelled attempt of each request, for `horizon_s`; over `limit` requests the oldest go."""
+    """The newest cancellation of each request, for `horizon_s`; over `limit` requests the oldest go."""
 
     horizon_s: float = 600.0
     limit: int = 100_000
-    _cancelled: OrderedDict[RequestId, tuple[int, float]] = field(default_factory=OrderedDict)
+    _known: OrderedDict[RequestId, tuple[Cancellation, float]] = field(default_factory=OrderedDict)
 
-    def add(self, request_id: RequestId, attempt: int, now: float) -> None:
-        known, _ = self._cancelled.pop(request_id, (0, 0.0))
-        self._cancelled[request_id] = (max(known, attempt), now)
+    def add(self, request_id: RequestId, cancellation: Cancellation, now: float) -> None:
+        known, _ = self._known.pop(request_id, (cancellation, now))
+        self._known[request_id] = max(known, cancellation), now
         self._forget(now)
 
-    def covers(self, request_id: RequestId, attempt: int, now: float) -> bool:
-        """Whether `attempt` was cancelled, itself or by a later one of its request."""
+    def covers(self, request_id: RequestId, *, epoch: int, attempt: int, now: float) -> bool:
         self._forget(now)
-        cancelled, _ = self._cancelled.get(request_id, (0, 0.0))
-        return attempt <= cancelled
+        return request_id in self._known and self._known[request_id][0].covers(epoch, attempt)
 
     def __len__(self) -> int:
-        return len(self._cancelled)
+        return len(self._known)
 
     def _forget(self, now: float) -> None:
-        while self._cancelled:
-            _, since = next(iter(self._cancelled.values()))
-            if len(self._cancelled) <= self.limit and now - since <= self.horizon_s:
+        while self._known:
+            _, since = next(iter(self._known.values()))
+            if len(self._known) <= self.limit and now - since <= self.horizon_s:
                 return
-            self._cancelled.popitem(last=False)
+            self._known.popitem(last=False)

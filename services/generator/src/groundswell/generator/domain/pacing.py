@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass, field
 
+from groundswell.common.tiers import Tier
+
 
 @dataclass(frozen=True)
 class TokenChunk:
@@ -13,18 +15,31 @@ class TokenChunk:
     text: str
 
 
+@dataclass(frozen=True)
+class Pace:
+    """A chunk is due when it has so many tokens, or its oldest waited so long; both double, up to a most."""
+
+    first_tokens: int
+    most_tokens: int
+    first_wait_s: float
+    most_wait_s: float
+
+
+STREAMED = Pace(first_tokens=1, most_tokens=32, first_wait_s=0.04, most_wait_s=0.2)
+GATHERED = Pace(first_tokens=4096, most_tokens=4096, first_wait_s=3600.0, most_wait_s=3600.0)
+"""Nobody reads along: one chunk at the end."""
+
+
+def pace_of(tier: Tier) -> Pace:
+    return GATHERED if tier is Tier.BULK else STREAMED
+
+
 @dataclass
 class TokenPacer:
-    """Gathers tokens until there are enough or the oldest has waited long enough.
+    """Gathers the tokens from `position` on by `pace`."""
 
-    Both limits double with every chunk, from one token and `first_wait_s`, up to `max_tokens` and `max_wait_s`: the
-    reader sees the first word at once, and a long answer costs few messages.
-    """
-
+    pace: Pace = STREAMED
     position: int = 0
-    max_tokens: int = 32
-    first_wait_s: float = 0.02
-    max_wait_s: float = 0.2
     sequence: int = 0
     _ids: list[int] = field(default_factory=list)
     _texts: list[str] = field(default_factory=list)
@@ -40,14 +55,13 @@ class TokenPacer:
 
     def due(self, now: float) -> TokenChunk | None:
         """The chunk whose time has come, if any."""
-        if not self._pending:
-            return None
-        enough = len(self._ids) >= self._doubled(1, self.max_tokens)
-        return self.flush() if enough or now >= self._since + self._wait_s else None
+        at = self.due_at()
+        enough = len(self._ids) >= self._grown(self.pace.first_tokens, self.pace.most_tokens)
+        return self.flush() if at is not None and (enough or now >= at) else None
 
     def due_at(self) -> float | None:
         """When `due` will have a chunk if no more tokens come."""
-        return self._since + self._wait_s if self._pending else None
+        return self._since + self._grown(self.pace.first_wait_s, self.pace.most_wait_s) if self._pending else None
 
     def flush(self) -> TokenChunk | None:
         """Whatever is gathered, now."""
@@ -64,9 +78,5 @@ class TokenPacer:
     def _pending(self) -> bool:
         return bool(self._ids or any(self._texts))
 
-    @property
-    def _wait_s(self) -> float:
-        return self._doubled(self.first_wait_s, self.max_wait_s) if self.sequence else 0.0
-
-    def _doubled(self, start: float, limit: float) -> float:
-        return min(limit, start * 2.0 ** min(self.sequence, 32))
+    def _grown(self, first: float, most: float) -> float:
+        return min(most, first * 2.0 ** min(self.sequence, 32))

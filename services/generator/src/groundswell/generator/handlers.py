@@ -1,0 +1,157 @@
+"""What the generator does with each message."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+
+from groundswell.common.bus.messages import Outgoing, Received, reply
+from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
+from groundswell.common.errors import Overloaded
+from groundswell.common.ids import SHARED_TEAM, CorrelationId, WorkerId
+from groundswell.common.telemetry import names
+from groundswell.common.tiers import Tier
+from groundswell.common.topics import WORKER_PROGRESS
+from groundswell.generator.domain.attempt_run import AttemptRun, HandBack, Happening, Nothing, Report
+from groundswell.generator.domain.attempts import Attempts, Before
+from groundswell.generator.domain.cancellations import Cancellation, RecentCancellations
+from groundswell.generator.domain.jobs import AttemptKey, Cancelled, GenerationJob
+from groundswell.generator.domain.pacing import TokenPacer, pace_of
+from groundswell.generator.ports import Engine
+
+PROGRESS_LIFE_S = 5.0
+
+Inbox = asyncio.Queue[Happening]
+
+
+@dataclass
+class Generation:
+    """What the handlers share in one worker. `now` is the wall clock in seconds."""
+
+    engine: Engine
+    model: str
+    worker: WorkerId
+    slots: int
+    now: Callable[[], float] = time.time
+    attempts: Attempts = field(default_factory=Attempts)
+    cancellations: RecentCancellations = field(default_factory=RecentCancellations)
+    inboxes: dict[AttemptKey, Inbox] = field(default_factory=dict)
+    draining: bool = False
+
+    def join(self, run: AttemptRun) -> Inbox:
+        self.attempts.join(run)
+        self.inboxes[run.key] = inbox = Inbox()
+        self._measure()
+        return inbox
+
+    def leave(self, run: AttemptRun) -> None:
+        """Also when the run broke off: its slot in the engine is freed."""
+        self.engine.cancel(run.key)
+        self.attempts.leave(run)
+        del self.inboxes[run.key]
+        self._measure()
+        outcome = type(run.outcome).__name__ if run.outcome else "BrokeOff"
+        names.GENERATIONS_ENDED.labels(self.model, outcome).inc()
+        names.TOKENS_GENERATED.labels(self.model).inc(run.completion_tokens - len(run.command.prefix_token_ids))
+
+    def _measure(self) -> None:
+        names.RUNNING_ATTEMPTS.labels(self.model).set(len(self.inboxes))
+
+
+async def generate_answer(message: Received[GenerateAnswer], *, deps: Generation) -> AsyncGenerator[Outgoing, None]:
+    """Admission, tokens, outcome. Raises Overloaded while no model is loaded: nobody has admitted the attempt then."""
+    command = message.payload
+    pacer = TokenPacer(pace_of(message.envelope.tier), position=len(command.prefix_token_ids))
+    run = AttemptRun(command, deps.worker, pacer)
+    if (instead := _instead(run, deps)) is not None:
+        for report in instead:
+            yield reply(message, report)
+        return
+    inbox = deps.join(run)
+    try:
+        deps.engine.submit(_job(message), inbox.put_nowait)
+        while run.outcome is None:
+            happening = await _next(inbox, run, message.deadline, deps.now)
+            for report in run.advance(happening, deps.now()):
+                yield reply(message, report)
+                run.published(report)
+    finally:
+        deps.leave(run)
+
+
+async def cancel_attempt(message: Received[AttemptCancelled], *, deps: Generation) -> None:
+    """Free what runs for the request, and turn away what is still to come."""
+    cancelled = message.payload
+    cancellation = Cancellation(cancelled.epoch, cancelled.attempt)
+    deps.cancellations.add(cancelled.request_id, cancellation, deps.now())
+    for run in deps.attempts.running():
+        command = run.command
+        if command.request_id == cancelled.request_id and cancellation.covers(command.epoch, command.attempt):
+            deps.engine.cancel(run.key)
+
+
+def report_progress(deps: Generation) -> Outgoing:
+    """What the worker runs and its room; its sign of life."""
+    progress = WorkerProgressed(
+        worker=deps.worker,
+        models=(deps.model,),
+        slots=deps.slots,
+        running=deps.attempts.report(),
+        waiting=deps.attempts.waiting(),
+        draining=deps.draining,
+    )
+    return Outgoing(
+        topic=WORKER_PROGRESS.physical_name,
+        payload=progress,
+        key=deps.worker,
+        correlation_id=CorrelationId(deps.worker),
+        tenant=SHARED_TEAM,
+        tier=Tier.INTERACTIVE,
+        deadline=deps.now() + PROGRESS_LIFE_S,
+    )
+
+
+def hand_back(deps: Generation) -> None:
+    """End every attempt that runs, so that another worker goes on with it."""
+    for inbox in deps.inboxes.values():
+        inbox.put_nowait(HandBack())
+
+
+def _instead(run: AttemptRun, deps: Generation) -> list[Report] | None:
+    """What to say instead of running the attempt; None: run it."""
+    command = run.command
+    match deps.attempts.before(run.key):
+        case Before.RUNS | Before.ENDED:
+            return []
+        case Before.BROKE_OFF:
+            return [run.failed("the worker could not publish what it generated")]
+    if deps.cancellations.covers(command.request_id, epoch=command.epoch, attempt=command.attempt, now=deps.now()):
+        return [run.stopped(handed_back=False)]
+    if command.model != deps.model:
+        return [run.refused(f"model {command.model} does not run here; {deps.model} does")]
+    if not deps.engine.ready:
+        raise Overloaded("the model is not loaded")
+    return None
+
+
+def _job(message: Received[GenerateAnswer]) -> GenerationJob:
+    command = message.payload
+    return GenerationJob(
+        key=AttemptKey(command.request_id, command.attempt),
+        tier=message.envelope.tier,
+        deadline=message.deadline,
+        messages=command.messages,
+        max_tokens=command.max_tokens,
+        sampling=command.sampling,
+        prefix_token_ids=command.prefix_token_ids,
+    )
+
+
+async def _next(inbox: Inbox, run: AttemptRun, deadline: float, now: Callable[[], float]) -> Happening:
+    """What happens next: an event, time to publish what is gathered, or the deadline, after which nobody wants more."""
+    until = min(deadline, run.due_at() or deadline)
+    try:
+        async with asyncio.timeout(max(0.0, until - now())):
+            return await inbox.get()
+    except TimeoutError:
+        return Cancelled(run.completion_tokens) if now() >= deadline else Nothing()
