@@ -1,6 +1,6 @@
 """What a service consumes, said in its app.py: one line for each subscription."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ from groundswell.common.topics import Command, Event, Reply, Topic
 
 Handle = Callable[[Received[Any]], Awaitable[Sequence[Outgoing]]]
 HandleBatch = Callable[[Sequence[Received[Any]]], Awaitable[Sequence[Outgoing]]]
-HandleStream = Callable[[Received[Any]], AsyncIterator[Outgoing]]
+HandleStream = Callable[[Received[Any]], AsyncGenerator[Outgoing, None]]
 Hear = Callable[[Received[Any]], Awaitable[None]]
 
 

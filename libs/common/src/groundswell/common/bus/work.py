@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -127,9 +127,11 @@ class Work:
     async def _effects(self, message: Received[Any], admitted: Callable[[], None]) -> None:
         publish = self._context.publisher.publish
         if self._consumption.handle_stream:
-            async for outgoing in self._consumption.handle_stream(message):
-                await publish(outgoing)
-                admitted()
+            # Closed at once when a publish fails: the handler must know it before the message is tried again.
+            async with aclosing(self._consumption.handle_stream(message)) as stream:
+                async for outgoing in stream:
+                    await publish(outgoing)
+                    admitted()
         elif self._consumption.handle_batch:
             await self._context.publisher.publish_all(await self._consumption.handle_batch([message]))
         elif self._consumption.handle:
