@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from groundswell.common.errors import Unavailable
+
+from groundswell.common.errors import Misconfigured, Unavailable
 from groundswell.common.settings import default_models_folder
-from groundswell.encoders.errors import UnknownModel
 from groundswell.encoders.resource import EncoderResource
 
 
@@ -19,7 +19,7 @@ async def test_a_model_that_nobody_pulled_is_waited_for_and_named(tmp_path: Path
 
 
 async def test_a_model_that_is_not_in_the_catalogue_is_not_waited_for(tmp_path: Path) -> None:
-    with pytest.raises(UnknownModel):
+    with pytest.raises(Misconfigured):
         await EncoderResource("no-such-model", tmp_path, threads=1).open()
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from groundswell.common.errors import Unavailable
+from groundswell.common.errors import Misconfigured, Unavailable
 from groundswell.common.telemetry import names
 from groundswell.encoders.async_encoder import AsyncTextEncoder
-from groundswell.encoders.errors import ModelMissing
+from groundswell.encoders.errors import ModelMissing, UnknownModel
 from groundswell.encoders.store import locate
 
 
@@ -23,11 +23,13 @@ class EncoderResource:
         self._encoder: AsyncTextEncoder | None = None
 
     async def open(self) -> None:
-        """Load and warm up. Raises Unavailable while the model is not in the store, UnknownModel if it never will be."""
+        """Load and warm up. Raises Unavailable while the store lacks the model, Misconfigured if it always will."""
         try:
             folder = locate(self.model, models_dir=self._models)
         except ModelMissing as missing:
             raise Unavailable(str(missing)) from missing
+        except UnknownModel as unknown:
+            raise Misconfigured(str(unknown)) from unknown
         self._encoder = await AsyncTextEncoder.load(folder, threads=self._threads)
 
     async def check(self) -> None:
@@ -40,7 +42,7 @@ class EncoderResource:
             self._encoder = None
 
     async def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return vectors [len(texts), dimension] of length 1, in the order of `texts`. Raises Unavailable before `open`."""
+        """Return vectors [len(texts), dimension] of length 1, in order. Raises Unavailable before `open`."""
         with names.ENCODE_SECONDS.labels(self.model).time():
             return await self._loaded().encode(texts)
 
