@@ -36,7 +36,7 @@ class FrontDesk(Protocol):
     """Where accepted questions go."""
 
     async def accept(self, question: Question) -> AnswerStream:
-        """Record the question, then work on it. Raises Unavailable if it could not be recorded: then it was not accepted."""
+        """Record the question, then work on it. Raises Unavailable if it was not recorded: then it was not accepted."""
 
     async def cancel(self, request_id: RequestId) -> bool:
         """Cancel a request that runs here; False if none does."""

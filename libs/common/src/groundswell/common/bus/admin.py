@@ -63,3 +63,17 @@ def _raise_on_errors(response: object) -> None:
     for name, code, *_ in getattr(response, "topic_errors", ()):
         if code not in {0, already_exists}:
             raise Misconfigured(f"Kafka refuses to create topic {name} (error {code}); see the broker's log")
+
+
+async def groups_without_members(bootstrap: str, groups: list[str]) -> list[str]:
+    """Which of `groups` nobody is in: what is sent to them waits. Raises Unavailable while the broker is away."""
+    admin = await _connect(bootstrap)
+    try:
+        # One request for each group: a group's coordinator is asked, and an unknown group is no error but empty.
+        described = [await admin.describe_consumer_groups([group]) for group in groups]
+    except KafkaError as error:
+        raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
+    finally:
+        await admin.close()
+    members = {group[1]: group[5] for responses in described for response in responses for group in response.groups}
+    return [group for group in groups if not members.get(group)]

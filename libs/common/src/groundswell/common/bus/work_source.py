@@ -34,6 +34,11 @@ FETCH_BYTES = 1024 * 1024
 log = structlog.get_logger(__name__)
 
 
+def group_name(service: str, topic: str) -> str:
+    """The consumer group of `service` on a physical topic."""
+    return f"{service}.{topic}"
+
+
 @dataclass(eq=False)
 class _Job:
     records: list[Record]
@@ -80,7 +85,7 @@ class WorkSource:
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._context.bootstrap,
             client_id=self._context.service,
-            group_id=f"{self._context.service}.{self.topic}",
+            group_id=group_name(self._context.service, self.topic),
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=SESSION_TIMEOUT_MS,

@@ -26,7 +26,7 @@ class Caller:
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
-    """An accepted question. `deadline` and `created` are wall-clock seconds; `model` names an assistant or a bare model."""
+    """An accepted question. Times are wall-clock seconds; `model` names an assistant or a bare model."""
 
     request_id: RequestId
     caller: Caller

@@ -1,0 +1,230 @@
+"""Runs accepted questions: one task and one mailbox each, around the pure state machine.
+
+The terminal state is in PostgreSQL before anyone is told; released text is on the answer stream before it is sent.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+import structlog
+
+from groundswell.common.bus.connection import Bus
+from groundswell.common.bus.messages import Outgoing, Received
+from groundswell.common.contracts.message import Message
+from groundswell.common.errors import Unavailable
+from groundswell.common.ids import RequestId
+from groundswell.common.telemetry import names
+from groundswell.common.telemetry.logs import log_context
+from groundswell.common.telemetry.tracing import current_carrier, span
+from groundswell.orchestrator import handlers
+from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.question import Answer, Question
+from groundswell.orchestrator.domain.request import (
+    Abandoned,
+    Began,
+    CancelAttempt,
+    DeadlinePassed,
+    Effect,
+    End,
+    Input,
+    KeepPrompt,
+    Release,
+    RequestState,
+    Send,
+    advance,
+    give_up,
+)
+from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
+
+STORE_RETRY_S = 0.5
+FINAL_EVENT_WITHIN_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class ReplyRoute:
+    """Where replies to this replica arrive, and the epoch under which it owns that partition."""
+
+    bus: Bus
+    partition: int
+    epoch: int
+    owner: str
+
+
+@dataclass(eq=False)
+class _Run:
+    state: RequestState
+    mailbox: asyncio.Queue[tuple[Input, dict[str, str]]] = field(default_factory=asyncio.Queue)
+    items: asyncio.Queue[StreamItem] = field(default_factory=asyncio.Queue)
+
+
+class _Stream:
+    """The client's side of a run."""
+
+    def __init__(self, run: _Run) -> None:
+        self._run = run
+        self.request_id = run.state.question.request_id
+
+    async def __aiter__(self) -> AsyncIterator[StreamItem]:
+        while True:
+            item = await self._run.items.get()
+            yield item
+            if isinstance(item, Answer):
+                return
+
+    async def abandon(self) -> None:
+        if not self._run.state.question.resumable:
+            self._run.mailbox.put_nowait((Abandoned(), current_carrier()))
+
+
+class Desk:
+    """The FrontDesk of one replica. Takes questions once `opened` with a reply route."""
+
+    def __init__(self, ledger: RequestLedger, find_assistant: Callable[[str], Assistant | None]) -> None:
+        self._ledger = ledger
+        self._find_assistant = find_assistant
+        self._route: ReplyRoute | None = None
+        self._runs: dict[RequestId, _Run] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    @property
+    def running(self) -> int:
+        return len(self._runs)
+
+    @property
+    def is_open(self) -> bool:
+        return self._route is not None
+
+    def open(self, route: ReplyRoute) -> None:
+        self._route = route
+
+    def close(self) -> None:
+        """Take no more questions; what runs goes on."""
+        self._route = None
+
+    async def accept(self, question: Question) -> _Stream:
+        """See FrontDesk.accept."""
+        route, assistant = self._route, self._find_assistant(question.model)
+        if route is None:
+            raise Unavailable("the platform is starting or stopping", retry_after_s=2.0)
+        if assistant is None:
+            raise ValueError(f"no assistant or model is called {question.model!r}")
+        await self._ledger.insert(question, owner=route.owner, epoch=route.epoch)
+        run = _Run(RequestState(question=question, assistant=assistant, epoch=route.epoch))
+        self._runs[question.request_id] = run
+        run.mailbox.put_nowait((Began(), current_carrier()))
+        task = asyncio.create_task(self._carry(run, route))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return _Stream(run)
+
+    async def cancel(self, request_id: RequestId) -> bool:
+        """See FrontDesk.cancel."""
+        run = self._runs.get(request_id)
+        if run is None:
+            return False
+        run.mailbox.put_nowait((Abandoned(), current_carrier()))
+        return True
+
+    async def hear_reply(self, message: Received[Message]) -> None:
+        """Hand a reply to the request that it belongs to; one that nobody waits for is dropped."""
+        run = self._runs.get(RequestId(message.envelope.correlation_id))
+        if run is not None:
+            run.mailbox.put_nowait((message.payload, current_carrier()))
+
+    async def drain(self, seconds: float) -> None:
+        """Take no more questions and wait for those that run."""
+        self.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=seconds)
+
+    async def _carry(self, run: _Run, route: ReplyRoute) -> None:
+        question = run.state.question
+        with log_context(request_id=question.request_id, tenant=question.caller.team):
+            try:
+                await self._until_ended(run, route)
+            except Exception:
+                log.exception("request broke off")
+                await self._end(run, give_up(run.state, "an internal error ended this request", time.time()), route)
+            finally:
+                self._runs.pop(question.request_id, None)
+
+    async def _until_ended(self, run: _Run, route: ReplyRoute) -> None:
+        while run.state.stage != "ended":
+            message, carrier = await self._next(run)
+            with span("advance request", carrier=carrier):
+                run.state, effects = advance(run.state, message, time.time())
+                for effect in effects:
+                    await self._perform(run, effect, route)
+
+    async def _next(self, run: _Run) -> tuple[Input, dict[str, str]]:
+        try:
+            async with asyncio.timeout(max(0.0, run.state.question.deadline - time.time())):
+                return await run.mailbox.get()
+        except TimeoutError:
+            return DeadlinePassed(), current_carrier()
+
+    async def _perform(self, run: _Run, effect: Effect, route: ReplyRoute) -> None:
+        publish = partial(self._publish, route, run.state.question.deadline)
+        if isinstance(effect, Send):
+            await publish(handlers.command(run.state, effect.payload, route.partition))
+        elif isinstance(effect, Release):
+            await publish(handlers.released(run.state, effect.start, effect.text))
+            self._first_text(run.state, effect)
+            run.items.put_nowait(Released(effect.start, effect.text))
+        elif isinstance(effect, KeepPrompt):
+            await self._keep_prompt(run.state, effect)
+        elif isinstance(effect, CancelAttempt):
+            await publish(handlers.cancelled(run.state, effect.attempt))
+        else:
+            await self._end(run, effect, route)
+
+    async def _publish(self, route: ReplyRoute, until: float, outgoing: Outgoing) -> None:
+        """Publish, through an outage of the broker until the request's deadline. Raises Unavailable then."""
+        while True:
+            try:
+                return await route.bus.publisher.publish(outgoing)
+            except Unavailable:
+                if time.time() >= until:
+                    raise
+                await asyncio.sleep(STORE_RETRY_S)
+
+    async def _keep_prompt(self, state: RequestState, effect: KeepPrompt) -> None:
+        prompt = [{"role": message.role, "content": message.content} for message in effect.messages]
+        try:
+            await self._ledger.mark_generating(state.question.request_id, prompt)
+        except Unavailable as error:
+            # A running request goes on while PostgreSQL is away; only its terminal state waits for it.
+            log.warning("prompt not recorded", reason=error.reason)
+
+    async def _end(self, run: _Run, effect: End, route: ReplyRoute) -> None:
+        recorded = await self._recorded(run.state.question.request_id, effect.answer)
+        try:
+            await self._publish(route, time.time() + FINAL_EVENT_WITHIN_S, handlers.ended(run.state, recorded))
+        except Unavailable as error:
+            # The ledger has the answer; the client need not wait for the broker.
+            log.warning("final event not on the answer stream", reason=error.reason)
+        names.REQUESTS_ENDED.labels(run.state.question.tier.value, recorded.outcome.value).inc()
+        for stage, milliseconds in (recorded.timings_ms or {}).items():
+            names.REQUEST_STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)
+        log.info("request ended", outcome=recorded.outcome.value, tokens=recorded.completion_tokens)
+        run.items.put_nowait(recorded)
+
+    async def _recorded(self, request_id: RequestId, answer: Answer) -> Answer:
+        """The terminal answer that the ledger holds: ours, or that of who was first."""
+        while True:
+            try:
+                return await self._ledger.finish(request_id, answer)
+            except Unavailable as error:
+                log.warning("terminal state not recorded yet", reason=error.reason)
+                await asyncio.sleep(STORE_RETRY_S)
+
+    def _first_text(self, state: RequestState, effect: Release) -> None:
+        if effect.start == 0:
+            names.TIME_TO_FIRST_TOKEN_SECONDS.labels(state.question.tier.value).observe(
+                time.time() - state.question.created,
+            )

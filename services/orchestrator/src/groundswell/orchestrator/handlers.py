@@ -1,0 +1,85 @@
+"""From what the state machine wants to the messages that say so. Nothing is published here."""
+
+import time
+
+from groundswell.common.bus.envelope import ReplyAddress
+from groundswell.common.bus.messages import Outgoing
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased
+from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer
+from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.moderation import CheckText
+from groundswell.common.ids import CorrelationId
+from groundswell.common.tiers import Tier
+from groundswell.common.topics import (
+    ANSWER_STREAM,
+    ATTEMPT_CANCELLED,
+    CHECK_TEXT,
+    GENERATE_ANSWER,
+    ORCHESTRATOR_BULK_REPLIES,
+    ORCHESTRATOR_REPLIES,
+    RETRIEVE_PASSAGES,
+)
+from groundswell.orchestrator.domain.openai_shapes import answer_object
+from groundswell.orchestrator.domain.question import Answer
+from groundswell.orchestrator.domain.request import RequestState
+
+CONTROL_WITHIN_S = 10.0
+"""Final events and cancels are worth sending also when the request itself is past its deadline."""
+
+
+def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
+    """The command that carries `payload`, answered on the reply partition of this replica."""
+    tier = state.question.tier
+    if isinstance(payload, CheckText):
+        topic = CHECK_TEXT[tier]
+    elif isinstance(payload, GenerateAnswer):
+        topic = GENERATE_ANSWER[tier]
+    else:
+        topic = RETRIEVE_PASSAGES[tier]
+    replies = ORCHESTRATOR_BULK_REPLIES if tier is Tier.BULK else ORCHESTRATOR_REPLIES
+    return _outgoing(
+        state,
+        topic,
+        payload,
+        deadline=state.question.deadline,
+        reply_to=ReplyAddress(replies.physical_name, partition),
+    )
+
+
+def released(state: RequestState, start: int, text: str) -> Outgoing:
+    payload = AnswerReleased(request_id=state.question.request_id, epoch=state.epoch, start=start, text=text)
+    return _outgoing(state, ANSWER_STREAM.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
+
+
+def ended(state: RequestState, answer: Answer) -> Outgoing:
+    payload = AnswerEnded(
+        request_id=state.question.request_id,
+        epoch=state.epoch,
+        outcome=answer.outcome,
+        length=len(answer.text),
+        answer=answer_object(answer),
+    )
+    return _outgoing(state, ANSWER_STREAM.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
+
+
+def cancelled(state: RequestState, attempt: int) -> Outgoing:
+    payload = AttemptCancelled(request_id=state.question.request_id, attempt=attempt, epoch=state.epoch)
+    return _outgoing(state, ATTEMPT_CANCELLED.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
+
+
+def _outgoing(
+    state: RequestState, topic: str, payload: Message, *, deadline: float, reply_to: ReplyAddress | None = None
+) -> Outgoing:
+    question = state.question
+    return Outgoing(
+        topic=topic,
+        payload=payload,
+        key=question.request_id,
+        correlation_id=CorrelationId(question.request_id),
+        tenant=question.caller.team,
+        tier=question.tier,
+        deadline=deadline,
+        attempt=state.attempt,
+        epoch=state.epoch,
+        reply_to=reply_to,
+    )

@@ -1,0 +1,356 @@
+"""The state machine of a request, as a table of what each message leads to."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from groundswell.common.contracts.answers import Outcome
+from groundswell.common.contracts.generation import (
+    AnswerCompleted,
+    ChatMessage,
+    FinishReason,
+    GenerateAnswer,
+    GenerationAdmitted,
+    GenerationFailed,
+    GenerationRefused,
+    GenerationStopped,
+    TokensGenerated,
+)
+from groundswell.common.contracts.message import CommandExpired, CommandFailed
+from groundswell.common.contracts.moderation import CheckText, TextBlocked, TextCleared, TextRole
+from groundswell.common.contracts.retrieval import NoPassagesFound, Passage, PassagesRetrieved, RetrievePassages
+from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, WorkerId
+from groundswell.common.tiers import Tier
+from groundswell.orchestrator.domain.assistants import find
+from groundswell.orchestrator.domain.question import Answer, Caller, Question
+from groundswell.orchestrator.domain.request import (
+    NOT_FOUND_TEXT,
+    Abandoned,
+    Began,
+    CancelAttempt,
+    DeadlinePassed,
+    Effect,
+    End,
+    Input,
+    Release,
+    RequestState,
+    Send,
+    advance,
+)
+from groundswell.orchestrator.domain.windows import digest
+
+REQUEST = RequestId("req_1")
+WORKER = WorkerId("worker-1")
+TEXT = "The retention of the audit log is 400 days. Backups run every night at 2:30."
+
+
+def passage(text: str = TEXT) -> Passage:
+    return Passage(
+        document=DocumentId("doc_1"),
+        version=3,
+        title="Operations",
+        name="operations.md",
+        section="Retention",
+        source="handbook",
+        updated=datetime(2026, 11, 1, tzinfo=UTC),
+        start=100,
+        end=100 + len(text),
+        text=text,
+    )
+
+
+def begun(model: str = "docs-qa") -> RequestState:
+    assistant = find(model, "null")
+    assert assistant is not None
+    question = Question(
+        request_id=REQUEST,
+        caller=Caller(key=KeyId("key_1"), team=TeamId("ops"), groups=("sre",)),
+        model=model,
+        messages=(ChatMessage(role="user", content="How long is the audit log kept?"),),
+        tier=Tier.INTERACTIVE,
+        created=0.0,
+        deadline=60.0,
+        max_tokens=64,
+    )
+    return RequestState(question=question, assistant=assistant)
+
+
+class Life:
+    """Feeds messages to one request and keeps what it did."""
+
+    def __init__(self, model: str = "docs-qa") -> None:
+        self.state = begun(model)
+        self.effects: list[Effect] = []
+        self.now = 0.0
+
+    def hear(self, *messages: Input) -> list[Effect]:
+        effects: list[Effect] = []
+        for message in messages:
+            self.now += 0.5
+            self.state, new = advance(self.state, message, self.now)
+            effects += new
+        self.effects += effects
+        return effects
+
+    def until_generating(self) -> None:
+        self.hear(
+            Began(), input_cleared(), PassagesRetrieved(request_id=REQUEST, passages=(passage(),), confidence=0.8)
+        )
+
+    def moderate(self, until: int | None = None) -> list[Effect]:
+        """Clear the window in flight, up to `until` of the whole text."""
+        window = self.state.windows.in_flight
+        assert window is not None, "no window is with the moderator"
+        end = window.start + len(window.text)
+        return self.hear(answer_cleared(window, end if until is None else until))
+
+    @property
+    def released(self) -> str:
+        return "".join(effect.text for effect in self.effects if isinstance(effect, Release))
+
+    @property
+    def answer(self) -> Answer:
+        ends = [effect.answer for effect in self.effects if isinstance(effect, End)]
+        assert len(ends) == 1, f"{len(ends)} terminal answers"
+        return ends[0]
+
+
+def input_cleared() -> TextCleared:
+    return TextCleared(
+        request_id=REQUEST, role=TextRole.INPUT, window=0, start=0, cleared_until=31, text_sha256=digest("x")
+    )
+
+
+def answer_cleared(window: CheckText, until: int) -> TextCleared:
+    return TextCleared(
+        request_id=REQUEST,
+        role=TextRole.ANSWER,
+        window=window.window,
+        start=window.start,
+        cleared_until=until,
+        text_sha256=digest(window.text),
+    )
+
+
+def blocked(role: TextRole, window: CheckText | None = None, start: int = 0) -> TextBlocked:
+    return TextBlocked(
+        request_id=REQUEST,
+        role=role,
+        window=window.window if window else 0,
+        start=start,
+        end=start + 4,
+        rule="secret.key",
+        category="secrets",
+        reason="it holds a secret",
+        text_sha256=digest(window.text if window else "x"),
+    )
+
+
+def admitted(attempt: int = 1, worker: WorkerId = WORKER) -> GenerationAdmitted:
+    return GenerationAdmitted(
+        request_id=REQUEST, attempt=attempt, epoch=0, worker=worker, prefix_length=0, prompt_tokens=50
+    )
+
+
+def tokens(sequence: int, text: str, attempt: int = 1, worker: WorkerId = WORKER) -> TokensGenerated:
+    return TokensGenerated(
+        request_id=REQUEST,
+        attempt=attempt,
+        epoch=0,
+        worker=worker,
+        sequence=sequence,
+        position=sequence,
+        token_ids=(sequence,),
+        text=text,
+    )
+
+
+def completed(sequence: int, finish: FinishReason = FinishReason.STOP) -> AnswerCompleted:
+    return AnswerCompleted(
+        request_id=REQUEST,
+        attempt=1,
+        epoch=0,
+        worker=WORKER,
+        sequence=sequence,
+        finish_reason=finish,
+        prompt_tokens=50,
+        completion_tokens=12,
+    )
+
+
+def sent(effects: list[Effect], kind: type) -> list[object]:
+    return [effect.payload for effect in effects if isinstance(effect, Send) and isinstance(effect.payload, kind)]
+
+
+def test_moderation_and_retrieval_start_side_by_side() -> None:
+    life = Life()
+    effects = life.hear(Began())
+    [retrieve] = sent(effects, RetrievePassages)
+    assert isinstance(retrieve, RetrievePassages)
+    assert set(retrieve.access) == {"team:ops", "group:sre", "organisation"}
+    assert len(sent(effects, CheckText)) == 1
+
+
+def test_a_bare_model_retrieves_nothing() -> None:
+    life = Life("null")
+    assert sent(life.hear(Began()), RetrievePassages) == []
+    [generate] = sent(life.hear(input_cleared()), GenerateAnswer)
+    assert isinstance(generate, GenerateAnswer)
+    assert [message.role for message in generate.messages] == ["system", "user"]
+
+
+@pytest.mark.parametrize("passages_first", [True, False])
+def test_generation_starts_only_once_the_input_is_cleared_and_passages_are_in(*, passages_first: bool) -> None:
+    life = Life()
+    retrieved = PassagesRetrieved(request_id=REQUEST, passages=(passage(),), confidence=0.8)
+    first, second = (retrieved, input_cleared()) if passages_first else (input_cleared(), retrieved)
+    assert sent(life.hear(Began(), first), GenerateAnswer) == []
+    [generate] = sent(life.hear(second), GenerateAnswer)
+    assert isinstance(generate, GenerateAnswer)
+    assert TEXT in generate.messages[-1].content
+
+
+def test_a_blocked_input_is_refused_and_never_generated() -> None:
+    life = Life()
+    life.hear(
+        Began(), blocked(TextRole.INPUT), PassagesRetrieved(request_id=REQUEST, passages=(passage(),), confidence=1)
+    )
+    assert life.answer.outcome is Outcome.REFUSED
+    assert life.answer.reason == "it holds a secret"
+    assert sent(life.effects, GenerateAnswer) == []
+
+
+def test_nothing_found_is_an_honest_answer_without_generation() -> None:
+    life = Life()
+    life.hear(Began(), NoPassagesFound(request_id=REQUEST, reason="nothing is near"), input_cleared())
+    assert (life.answer.outcome, life.answer.text) == (Outcome.COMPLETED, NOT_FOUND_TEXT)
+    assert life.released == NOT_FOUND_TEXT
+    assert life.answer.citations == ()
+
+
+def test_an_answer_is_released_as_it_is_cleared_and_cited() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"), tokens(1, " is kept 400 days."))
+    assert life.released == ""
+    life.moderate()
+    assert life.released == "The audit log"
+    life.moderate()
+    assert life.released == "The audit log is kept 400 days."
+    life.hear(completed(2))
+    life.moderate()
+    assert life.answer.outcome is Outcome.COMPLETED
+    assert life.released == life.answer.text == "The audit log is kept 400 days. [1]"
+    [citation] = life.answer.citations
+    assert citation.quote == "The retention of the audit log is 400 days."
+    assert TEXT[citation.start - 100 : citation.end - 100] == citation.quote
+    assert life.answer.confidence == pytest.approx(0.8)
+
+
+def test_text_that_was_not_cleared_is_not_released() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The key is gs_abc"))
+    life.moderate(until=11)
+    assert life.released == "The key is"
+    life.hear(tokens(1, "def"))
+    window = life.state.windows.in_flight
+    assert window is not None
+    life.hear(blocked(TextRole.ANSWER, window, start=11))
+    assert life.answer.outcome is Outcome.REFUSED
+    assert life.answer.finish_reason == "content_filter"
+    assert "gs_" not in life.released
+    assert isinstance(life.effects[-1], End)
+    assert any(isinstance(effect, CancelAttempt) for effect in life.effects), "the worker goes on for nobody"
+
+
+@pytest.mark.parametrize(
+    ("message", "outcome"),
+    [
+        (DeadlinePassed(), Outcome.EXPIRED),
+        (Abandoned(), Outcome.CANCELLED),
+        (CommandExpired(command="GenerateAnswer"), Outcome.EXPIRED),
+        (CommandFailed(command="CheckText", reason="bug"), Outcome.FAILED),
+        (GenerationFailed(request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, reason="died"), Outcome.FAILED),
+        (GenerationRefused(request_id=REQUEST, attempt=1, epoch=0, reason="too long"), Outcome.REFUSED),
+        (
+            GenerationStopped(
+                request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, handed_back=False, completion_tokens=1
+            ),
+            Outcome.FAILED,
+        ),
+    ],
+)
+def test_every_way_to_break_off_ends_the_request_once(message: Input, outcome: Outcome) -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"))
+    life.moderate()
+    life.hear(message, message, completed(1), DeadlinePassed(), Abandoned())
+    assert life.answer.outcome is outcome
+    assert life.answer.text == life.released == "The audit log"
+
+
+@pytest.mark.parametrize("message", [DeadlinePassed(), Abandoned()])
+def test_a_running_attempt_nobody_waits_for_is_cancelled(message: Input) -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted())
+    assert CancelAttempt(1) in life.hear(message)
+
+
+def test_a_handed_back_attempt_goes_on_after_what_was_received() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"))
+    [again] = sent(
+        life.hear(
+            GenerationStopped(
+                request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, handed_back=True, completion_tokens=1
+            ),
+        ),
+        GenerateAnswer,
+    )
+    assert isinstance(again, GenerateAnswer)
+    assert (again.attempt, again.prefix_token_ids) == (2, (0,))
+    other = WorkerId("worker-2")
+    life.hear(tokens(1, " LATE"), admitted(2, other), tokens(0, " is kept 400 days.", 2, other))
+    assert life.state.raw == "The audit log is kept 400 days."
+
+
+def test_tokens_of_another_attempt_or_worker_and_doubled_ones_change_nothing() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), admitted(worker=WorkerId("worker-2")), tokens(0, "Yes"))
+    before = life.state
+    life.hear(tokens(0, "Yes"), tokens(1, "no", attempt=2), tokens(1, "no", worker=WorkerId("worker-2")))
+    assert replace(life.state, marks={}) == replace(before, marks={})
+
+
+def test_a_gap_in_the_tokens_fails_the_request_rather_than_its_text() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "Yes"), tokens(2, "lost"))
+    assert life.answer.outcome is Outcome.FAILED
+
+
+@given(cuts=st.lists(st.integers(0, 60), max_size=8), clear_late=st.booleans())
+def test_released_text_is_the_same_however_tokens_and_windows_are_cut(cuts: list[int], *, clear_late: bool) -> None:
+    whole = "The audit log is kept 400 days [2]. Backups run at 2:30 every night.\nI like it."
+    edges = sorted({0, len(whole), *cuts})
+    life = Life()
+    life.until_generating()
+    life.hear(admitted())
+    for sequence, (start, end) in enumerate(pairwise(edges)):
+        life.hear(tokens(sequence, whole[start:end]))
+        if not clear_late and life.state.windows.in_flight:
+            life.moderate()
+    life.hear(completed(len(edges) - 1))
+    while life.state.windows.in_flight:
+        life.moderate()
+    assert life.released == life.answer.text
+    assert life.answer.text == "The audit log is kept 400 days. [1] Backups run at 2:30 every night. [2]\nI like it."
