@@ -1,0 +1,1 @@
+"""Decoding, structure, chunks and what changed: pure and synchronous."""
