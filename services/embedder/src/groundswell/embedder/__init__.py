@@ -1,1 +1,4 @@
-"""Reacts to changed chunks; promises that each has its vector in the index before it says so."""
+"""Reacts to EmbedChunks; promises that every chunk it answers for is in the index with its vector, read back.
+
+Same chunk, same object: a repeated command overwrites what is there and changes nothing else.
+"""
