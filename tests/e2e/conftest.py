@@ -1,0 +1,175 @@
+"""The whole stack on the null model, once for a session, in a home of its own, with a collector for its traces."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from openai import OpenAI
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+
+ROOT = Path(__file__).parents[2]
+PYTHON = sys.executable
+START_WITHIN_S = 300
+
+
+@dataclass(frozen=True)
+class SpanRecord:
+    """A span as it was exported."""
+
+    service: str
+    name: str
+    trace_id: str
+    span_id: str
+    parent_id: str
+
+
+@dataclass
+class Collector:
+    """Receives OTLP over HTTP on loopback."""
+
+    spans: list[SpanRecord] = field(default_factory=list)
+    port: int = 0
+
+    def take(self, body: bytes) -> None:
+        request = ExportTraceServiceRequest()
+        request.ParseFromString(body)
+        for resource in request.resource_spans:
+            names = {pair.key: pair.value.string_value for pair in resource.resource.attributes}
+            for scope in resource.scope_spans:
+                self.spans += [
+                    SpanRecord(names["service.name"], s.name, s.trace_id.hex(), s.span_id.hex(), s.parent_span_id.hex())
+                    for s in scope.spans
+                ]
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A running stack and the ways to use it."""
+
+    home: Path
+    url: str
+    admin_key: str
+    env: dict[str, str]
+    collector: Collector
+
+    def cli(self, *arguments: str, key: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
+        env = self.env | {"GROUNDSWELL_URL": self.url, "GROUNDSWELL_API_KEY": key or self.admin_key}
+        done = subprocess.run(
+            [PYTHON, "-m", "groundswell.cli", *arguments],
+            env=env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        if check and done.returncode != 0:
+            raise AssertionError(f"groundswell {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+        return done
+
+    def native(self, *arguments: str) -> str:
+        return _native(self.env, *arguments)
+
+    def http(self, key: str | None = None) -> httpx.Client:
+        return httpx.Client(base_url=self.url, headers={"authorization": f"Bearer {key or self.admin_key}"}, timeout=60)
+
+    def openai(self, key: str | None = None) -> OpenAI:
+        return OpenAI(base_url=f"{self.url}/v1", api_key=key or self.admin_key, max_retries=0, timeout=60)
+
+    def key_for(self, team: str, *groups: str) -> str:
+        arguments = [part for group in groups for part in ("--group", group)]
+        made: dict[str, Any] = json.loads(self.cli("keys", "create", "--team", team, *arguments, "--json").stdout)
+        return str(made["key"])
+
+    def processes(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(self.native("status", "--json"))["processes"]
+        return found
+
+    def ask(self, question: str, key: str, **body: Any) -> dict[str, Any]:
+        with self.http(key) as client:
+            response = client.post(
+                "/v1/chat/completions",
+                json={"model": "docs-qa", "messages": [{"role": "user", "content": question}], **body},
+            )
+        response.raise_for_status()
+        answer: dict[str, Any] = response.json()
+        return answer
+
+
+@pytest.fixture(scope="session")
+def collector() -> Iterator[Collector]:
+    received = Collector()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.take(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_arguments: object) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    received.port = server.server_address[1]
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield received
+    server.shutdown()
+    server.server_close()
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
+    home = tmp_path_factory.mktemp("stack") / "home"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("GROUNDSWELL_")} | {
+        "GROUNDSWELL_HOME": str(home),
+        "GROUNDSWELL_MODEL": "null",
+        "GROUNDSWELL_HTTP_PORT": "18080",
+        "GROUNDSWELL_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
+    }
+    try:
+        _native(env, "up")
+        status = json.loads(_native(env, "status", "--json"))
+        admin_key = (home / "secrets" / "admin.key").read_text(encoding="utf-8").strip()
+        yield Stack(home, status["http"], admin_key, env, collector)
+    finally:
+        _native(env, "reset")
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., Any]:
+    """Waits for a condition, and prints the last value seen when it does not come."""
+
+    def wait(probe: Callable[[], Any], *, within_s: float = 30.0, what: str = "condition") -> Any:
+        until = time.monotonic() + within_s
+        while not (seen := probe()):
+            if time.monotonic() > until:
+                pytest.fail(f"{what} did not come within {within_s} s; last seen: {seen!r}")
+            threading.Event().wait(0.1)
+        return seen
+
+    return wait
+
+
+def _native(env: dict[str, str], *arguments: str) -> str:
+    done = subprocess.run(
+        [PYTHON, "-m", "groundswell.native", *arguments],
+        env=env,
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=START_WITHIN_S,
+        check=False,
+    )
+    if done.returncode != 0:
+        raise AssertionError(f"native {arguments} exited {done.returncode}\n{done.stdout}\n{done.stderr}")
+    return done.stdout
