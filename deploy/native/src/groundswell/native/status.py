@@ -2,14 +2,12 @@
 
 import json
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
 import psutil
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from groundswell.native import components, ports
+from groundswell.native import components, http_get, ports
 from groundswell.native import settings as stack_settings
 from groundswell.native.control import ask, supervisor_pid
 from groundswell.native.errors import StackError
@@ -17,7 +15,6 @@ from groundswell.native.layout import Home
 from groundswell.native.program import Program, load
 
 READY_TIMEOUT_S = 2.0
-HTTP_OK = 200
 
 
 class Record(BaseModel):
@@ -134,12 +131,10 @@ def _missing(program: Program, told: RunFile | None, answers: dict[str, bool]) -
 def ask_ready(port: int) -> dict[str, str]:
     """What a service says that it lacks; empty when it is ready."""
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=READY_TIMEOUT_S) as answer:
-            return {} if answer.status == HTTP_OK else {"readyz": f"answered {answer.status}"}
-    except urllib.error.HTTPError as refusal:
-        return _reasons(refusal.read(65_536), refusal.code)
+        code, body = http_get.get(f"http://127.0.0.1:{port}/readyz", READY_TIMEOUT_S)
     except OSError as error:
         return {"readyz": f"does not answer ({type(error).__name__})"}
+    return {} if code == http_get.OK else _reasons(body, code)
 
 
 def _reasons(body: bytes, code: int) -> dict[str, str]:

@@ -36,6 +36,11 @@ def start(home: Home, programs: Programs) -> None:
     end_orphans(home)
     marked = [program.model_copy(update={"env": {**program.env, MARK: home.key}}) for program in programs.programs]
     save(home, programs.model_copy(update={"programs": tuple(marked)}))
+    launch(home)
+
+
+def launch(home: Home) -> None:
+    """Runs the supervisor on what was saved. Raises StackError when it does not get the stack's lock."""
     log = home.logs / "supervisor.log"
     with log.open("ab") as output:
         result = subprocess.run(

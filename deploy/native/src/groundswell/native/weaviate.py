@@ -4,18 +4,15 @@ Its gossip, gRPC and metrics ports listen on every interface, so API keys are on
 """
 
 import os
-import re
 import shutil
 import subprocess
-import urllib.error
-import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import psutil
 
 from groundswell.common.settings import cache_folder
-from groundswell.native import golang
+from groundswell.native import golang, http_get
 from groundswell.native.credentials import secret
 from groundswell.native.errors import ProvisionError
 from groundswell.native.layout import Home, private_folder
@@ -158,10 +155,7 @@ def url(ports: Mapping[str, int]) -> str:
 
 
 def is_ready(address: str, timeout_s: float = 1.0) -> bool:
-    if not re.match(r"https?://", address):
-        return False
     try:
-        with urllib.request.urlopen(f"{address.rstrip('/')}/v1/.well-known/ready", timeout=timeout_s) as answer:  # noqa: S310 - checked above
-            return bool(answer.status == 200)  # noqa: PLR2004
-    except (urllib.error.URLError, OSError):
+        return http_get.get(f"{address.rstrip('/')}/v1/.well-known/ready", timeout_s)[0] == http_get.OK
+    except OSError:
         return False
