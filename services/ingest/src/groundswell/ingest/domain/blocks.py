@@ -80,6 +80,8 @@ class OutlineBuilder:
         self.first_heading = ""
 
     def add(self, span: LineSpan) -> None:
+        if not self._text[self._starts[span.first] : self._starts[span.end]].strip():
+            return
         self._cover_gap(span.first)
         if span.kind is BlockKind.HEADING:
             self._open_heading(span)

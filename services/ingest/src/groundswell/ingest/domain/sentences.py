@@ -9,6 +9,7 @@ _BOUNDARY = re.compile(
     r"|(?P<wide>[\u3002\uff01\uff1f\uff61]++[\u300d\u300f\u201d\u2019\uff09]*+\s*+)"
     r"|\r?\n[ \t]*+\r?\n\s*+"
 )
+_PARAGRAPH_END = re.compile(r"\n[ \t]*+\r?\n")
 _LONGEST_ABBREVIATION = 12
 _OPENERS = "([{\"'\u201c\u2018\u00ab*_"
 _ABBREVIATION_NAMES = """
@@ -28,7 +29,7 @@ def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
         if text.count("`", counted, match.start()) % 2:
             inside_code = not inside_code
         counted = match.start()
-        if not match["mark"] and not match["wide"]:
+        if _PARAGRAPH_END.search(match[0]):
             inside_code = False
             yield match.end()
         elif not inside_code and (match["wide"] or _ends_here(text, start, match)):
