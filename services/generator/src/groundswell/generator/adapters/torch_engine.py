@@ -119,7 +119,8 @@ class TorchEngine:
             async with asyncio.timeout(self._load_timeout_s):
                 line = await _lines(process).readline()
         except TimeoutError:
-            await _end(process)
+            process.kill()
+            await process.wait()
             raise RuntimeError(f"the model did not load within {self._load_timeout_s:g} s") from None
         except asyncio.CancelledError:
             process.kill()
@@ -146,6 +147,7 @@ class TorchEngine:
                     self._expect_step()
             return f"the model's process ended with status {await process.wait()}"
         except TimeoutError:
+            process.kill()
             return f"a step of the model took longer than {self._step_timeout_s:g} s"
         except ValueError:
             return "the model's process said what cannot be read"

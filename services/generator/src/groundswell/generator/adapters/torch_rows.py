@@ -31,6 +31,11 @@ class TorchRows:
         self._cache = DynamicCache()
         self.lengths: list[int] = []
 
+    @property
+    def width(self) -> int:
+        """Columns of the cache: the longest row's tokens."""
+        return int(self._cache.get_seq_length())
+
     def prefill(self, token_ids: Sequence[int], before: Prefilled | None) -> tuple[Prefilled, Choose]:
         """Read `token_ids` after `before`; the cache so far and the choice after the last token."""
         before = before or Prefilled(DynamicCache(), 0)
