@@ -71,6 +71,17 @@ def test_the_index_refuses_who_has_no_key(running: stack.Started) -> None:
     assert http_get.get(f"{running.addresses.weaviate_url}/v1/schema", 10)[0] == 401
 
 
+def test_the_index_refuses_strangers_on_every_port(settings: StackSettings, running: stack.Started) -> None:
+    exchange = f"http://127.0.0.1:{ports.read(settings.home)['weaviate_exchange']}"
+    for path in ("nodes/status", "indices/Passages/shards/any/objects", "backups/can-commit"):
+        assert http_get.get(f"{exchange}/{path}", 10)[0] == 401
+    server = psutil.Process(pids(settings.home, "weaviate")[0])
+    listening = {
+        row.laddr.port for row in server.net_connections() if row.status == psutil.CONN_LISTEN and row.laddr.ip == "::"
+    }
+    assert listening <= {running.addresses.weaviate_grpc_port, ports.read(settings.home)["weaviate_exchange"]}
+
+
 def test_a_killed_database_comes_back_with_what_it_had_committed(
     settings: StackSettings, running: stack.Started
 ) -> None:

@@ -26,8 +26,6 @@ COMPONENT_PORTS = (
     "weaviate_exchange",
     "weaviate_raft",
     "weaviate_raft_internal",
-    "weaviate_profiling",
-    "weaviate_metrics",
 )
 FIRST, LAST = 20_000, 32_000
 DEFAULT_HTTP_PORT = 8080

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from groundswell.native import components, database, ports, postgres, services, supervision
+from groundswell.native.completeness import Completeness
 from groundswell.native.components import Addresses
 from groundswell.native.control import ask, supervisor_pid
 from groundswell.native.layout import Home
 from groundswell.native.program import Program, Programs, load, save
 from groundswell.native.settings import StackSettings
-from groundswell.native.status import Record, Status, ask_ready, pids, require_service, status
+from groundswell.native.status import Record, Status, pids, require_service, status
 from groundswell.native.waiting import wait_for
 
 __all__ = ["Record", "Started", "Status", "down", "reset", "restart", "scale", "status", "up", "up_components"]
@@ -58,7 +59,7 @@ def up(settings: StackSettings) -> Started:
             _start(settings)
         where = components.addresses(settings, ports.read(home))
         _wait_for_components(home, settings, where, _preparations(home, where))
-        wait_for(lambda: _lacking(home), home, SERVICES_TIMEOUT_S, "Services")
+        wait_for(Completeness(home).lacking, home, SERVICES_TIMEOUT_S, "Services")
         return Started(where, status(home).http, running)
 
 
@@ -111,25 +112,6 @@ def _wait_for_components(
 
     title = "Components" if any(components.is_local(settings).values()) else "Given components"
     wait_for(missing, home, COMPONENTS_TIMEOUT_S, title)
-
-
-def _lacking(home: Home) -> dict[str, str]:
-    """Every copy of every program has to be there and ready, and the HTTP port has to say so too."""
-    now = status(home)
-    wanted = load(home.programs_file)
-    lacking = {}
-    for program in wanted.programs:
-        records = [record for record in now.processes if record.service == program.name]
-        reasons = [
-            f"{name}: {reason}" if reason else name for record in records for name, reason in record.missing.items()
-        ]
-        if len(records) < program.copies:
-            reasons.append("starting")
-        if reasons:
-            lacking[program.name] = "; ".join(dict.fromkeys(reasons))
-    if not lacking and wanted.http_port is not None and (missing := ask_ready(wanted.http_port)):
-        lacking["orchestrator"] = "; ".join(f"{name}: {reason}" for name, reason in missing.items())
-    return lacking
 
 
 def down(home: Home) -> bool:

@@ -1,6 +1,7 @@
 """Weaviate: one binary, built once from its Go module at a pinned version, kept in the cache.
 
-Its gossip, gRPC and metrics ports listen on every interface, so API keys are on even locally.
+Its gRPC and cluster ports listen on every interface, so API keys are on even locally, and what needs no key there
+(profiles, metrics) is off.
 """
 
 import os
@@ -120,6 +121,9 @@ def _server_env(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
         "AUTHORIZATION_ADMINLIST_USERS": "groundswell",
         "AUTOSCHEMA_ENABLED": "false",
         "CLUSTER_ADVERTISE_ADDR": "127.0.0.1",
+        "CLUSTER_BASIC_AUTH_PASSWORD": secret(home, "weaviate_cluster.password"),
+        "CLUSTER_BASIC_AUTH_USERNAME": "groundswell",
+        "CLUSTER_BIND_ADDR": "127.0.0.1",
         "CLUSTER_DATA_BIND_PORT": str(ports["weaviate_exchange"]),
         "CLUSTER_GOSSIP_BIND_PORT": str(ports["weaviate_gossip"]),
         "CLUSTER_HOSTNAME": "node1",
@@ -127,15 +131,14 @@ def _server_env(home: Home, ports: Mapping[str, int]) -> dict[str, str]:
         "DEFAULT_VECTORIZER_MODULE": "none",
         "DISABLE_TELEMETRY": "true",
         "ENABLE_MODULES": "",
+        "GO_PROFILING_DISABLE": "true",
         "GOMEMLIMIT": str(_memory_limit_bytes(psutil.virtual_memory().total)),
         "GRPC_PORT": str(ports["weaviate_grpc"]),
         "LIMIT_RESOURCES": "true",
         "LOG_FORMAT": "json",
         "LOG_LEVEL": "warning",
         "PERSISTENCE_DATA_PATH": str(home.path / "weaviate"),
-        "PROFILING_PORT": str(ports["weaviate_profiling"]),
-        "PROMETHEUS_MONITORING_ENABLED": "true",
-        "PROMETHEUS_MONITORING_PORT": str(ports["weaviate_metrics"]),
+        "PROMETHEUS_MONITORING_ENABLED": "false",
         "QUERY_DEFAULTS_LIMIT": "25",
         "RAFT_BOOTSTRAP_EXPECT": "1",
         "RAFT_INTERNAL_RPC_PORT": str(ports["weaviate_raft_internal"]),

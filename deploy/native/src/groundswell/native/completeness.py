@@ -1,0 +1,54 @@
+"""Whether everything that a stack is meant to run is there and ready."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+
+from groundswell.native.errors import NotReadyError
+from groundswell.native.layout import Home
+from groundswell.native.program import Program, load
+from groundswell.native.status import Record, ask_ready, status
+
+DEATHS_TO_GIVE_UP = 5
+
+
+class Completeness:
+    """Asks about one start. A service that dies again and again ends the wait early instead of using up its time."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+        self._seen: defaultdict[str, set[int]] = defaultdict(set)
+
+    def lacking(self) -> dict[str, str]:
+        """Program names with what they lack. Raises NotReadyError for one that does not stay alive."""
+        now = status(self._home)
+        wanted = load(self._home.programs_file)
+        self._count_deaths(now.processes, wanted.programs)
+        lacking = shortcomings(wanted.programs, now.processes)
+        if not lacking and wanted.http_port is not None and (missing := ask_ready(wanted.http_port)):
+            lacking["orchestrator"] = _said(missing)
+        return lacking
+
+    def _count_deaths(self, records: Iterable[Record], programs: Iterable[Program]) -> None:
+        for record in records:
+            self._seen[record.service].add(record.pid)
+        for program in programs:
+            if len(self._seen[program.name]) > program.copies + DEATHS_TO_GIVE_UP:
+                log = self._home.logs / f"{program.name}.log"
+                raise NotReadyError(f"{program.name} dies again and again; see {log}")
+
+
+def shortcomings(programs: Iterable[Program], records: Iterable[Record]) -> dict[str, str]:
+    """Every copy of every program has to be there and to be ready."""
+    lacking: dict[str, str] = {}
+    for program in programs:
+        mine = [record for record in records if record.service == program.name]
+        reasons = [_said(record.missing) for record in mine if record.missing]
+        if len(mine) < program.copies:
+            reasons.append("starting")
+        if reasons:
+            lacking[program.name] = "; ".join(dict.fromkeys(reasons))
+    return lacking
+
+
+def _said(missing: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {reason}" if reason else name for name, reason in missing.items())
