@@ -1,1 +1,4 @@
-"""Reacts to prompts; promises tokens in order and one outcome for each admitted attempt."""
+"""Reacts to prompts by running a language model on them, many at once.
+
+Promises tokens in order, whole characters, and one outcome for each attempt that it admitted, unless it dies.
+"""
