@@ -176,12 +176,12 @@ def text_of(replies: list[Message]) -> str:
 
 async def test_an_answer_streams_back_to_the_partition_that_asked(components: "Addresses", tmp_path: Path) -> None:
     async with connected(components.kafka) as client, generator(components.kafka, tmp_path):
-        asked = [await client.ask(f"[1] Fact {number} is true. So it is.") for number in range(5)]
+        asked = [await client.ask(f'<passage id="1">Fact {number} is true. So it is.</passage>') for number in range(5)]
         refused = await client.ask("hello", model="unknown")
         for number, request_id in enumerate(asked):
             replies = await client.until(request_id, AnswerCompleted)
             assert isinstance(replies[0], GenerationAdmitted)
-            assert text_of(replies) == f"Fact {number} is true. [1]"
+            assert text_of(replies) == f"Fact {number} is true."
         assert len(await client.until(refused, GenerationRefused)) == 1
 
 

@@ -33,7 +33,7 @@ class _Answer:
 
 
 class NullEngine:
-    """Quotes the first sentence of the first numbered passage in the prompt; without one, repeats the last message.
+    """Quotes the first sentence of the first passage in the prompt; without one, repeats the user's last message.
 
     A token is a word with the space before it, its id a checksum. `token_delay_s` passes before each.
     """
