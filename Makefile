@@ -58,12 +58,15 @@ status: $(READY) ## every process, and what it waits for
 	$(STACK) status
 
 scale: $(READY) ## run N processes of a service: make scale SERVICE=generator N=2
+	$(if $(and $(SERVICE),$(N)),,$(error say which and how many: make scale SERVICE=generator N=2))
 	$(STACK) scale "$(SERVICE)" "$(N)"
 
 restart: $(READY) ## drain and start a service again: make restart SERVICE=generator
+	$(if $(SERVICE),,$(error say which: make restart SERVICE=generator))
 	$(STACK) restart "$(SERVICE)"
 
 logs: $(READY) ## follow the log of a service: make logs SERVICE=generator
+	$(if $(SERVICE),,$(error say which: make logs SERVICE=generator))
 	$(STACK) logs "$(SERVICE)"
 
 doctor: ## what this machine lacks, before anything heavy starts

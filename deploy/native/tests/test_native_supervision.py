@@ -149,7 +149,7 @@ def test_a_wait_that_takes_too_long_names_the_log_and_its_end(home: Home) -> Non
 
 
 def _start(home: Home, *programs: Program) -> None:
-    with supervision.exclusive(home):
+    with stack.only_one(home):
         supervision.start(home, Programs(programs=programs))
 
 

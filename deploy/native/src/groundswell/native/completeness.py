@@ -34,7 +34,7 @@ class Completeness:
         for program in programs:
             if len(self._seen[program.name]) > program.copies + DEATHS_TO_GIVE_UP:
                 log = self._home.logs / f"{program.name}.log"
-                raise NotReadyError(f"{program.name} dies again and again; see {log}")
+                raise NotReadyError(f"{program.name} dies again and again; see {log}; the rest runs until `make down`")
 
 
 def shortcomings(programs: Iterable[Program], records: Iterable[Record]) -> dict[str, str]:

@@ -43,11 +43,6 @@ def provide(settings: StackSettings) -> None:
         postgres.wheel_folder()
 
 
-def is_provided(settings: StackSettings) -> bool:
-    local = is_local(settings)
-    return (not local["kafka"] or kafka.is_provided()) and (not local["weaviate"] or weaviate.is_provided())
-
-
 def addresses(settings: StackSettings, ports: dict[str, int]) -> Addresses:
     home = settings.home
     given_key = settings.weaviate_api_key.get_secret_value() if settings.weaviate_api_key else ""

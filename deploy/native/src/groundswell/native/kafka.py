@@ -13,7 +13,7 @@ from pathlib import Path
 from groundswell.common.settings import cache_folder
 from groundswell.native.errors import ProvisionError
 from groundswell.native.layout import Home, private_folder
-from groundswell.native.pinned import PINS, Jar, is_whole, parse_jars, sha256_of
+from groundswell.native.pinned import PINS, Jar, parse_jars, sha256_of
 from groundswell.native.program import Program
 from groundswell.native.progress import Step
 
@@ -58,19 +58,17 @@ def locked_jars() -> tuple[Jar, ...]:
     return parse_jars((PINS / "kafka.jars.lock").read_text(encoding="utf-8"))
 
 
-def is_provided() -> bool:
-    return all(is_whole(jars_folder() / jar.file_name, jar.size) for jar in locked_jars())
-
-
 def provide() -> None:
     """Fetches each jar that is missing or damaged; what arrived whole stays when this is interrupted."""
     folder = private_folder(jars_folder())
     jars = locked_jars()
     with Step(f"Apache Kafka {VERSION}") as step:
         wanted = [jar for jar in jars if not _is_intact(folder / jar.file_name, jar)]
-        for position, jar in enumerate(wanted, start=1):
-            step.update(f"jar {position} of {len(wanted)}, {jar.artifact} {jar.version}")
+        left = sum(jar.size for jar in wanted)
+        for jar in wanted:
+            step.update(f"{left / 1e6:.0f} MB left, fetching {jar.artifact} {jar.version}")
             _fetch(jar, folder)
+            left -= jar.size
 
 
 def _is_intact(path: Path, jar: Jar) -> bool:

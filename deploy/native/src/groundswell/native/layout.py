@@ -2,7 +2,10 @@
 
 import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from fcntl import LOCK_EX, flock
 from pathlib import Path
 
 
@@ -19,6 +22,15 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     fresh.replace(path)
+
+
+@contextmanager
+def exclusive(path: Path) -> Iterator[None]:
+    """Holds a lock file; another process that wants it waits. Freed by the system when the holder dies."""
+    private_folder(path.parent)
+    with path.open("a") as lock:
+        flock(lock, LOCK_EX)
+        yield
 
 
 @dataclass(frozen=True)

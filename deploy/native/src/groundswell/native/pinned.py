@@ -40,8 +40,3 @@ def _parse_line(line: str) -> Jar:
 def sha256_of(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def is_whole(path: Path, size: int) -> bool:
-    """The cheap check before a start: there, and as long as it was when its checksum was verified."""
-    return path.is_file() and path.stat().st_size == size

@@ -4,7 +4,6 @@ They lie below the range from which systems take ports for outgoing connections,
 them by chance. A registry in the cache folder keeps two checkouts of one user apart even while neither runs.
 """
 
-import fcntl
 import json
 import random
 import socket
@@ -14,7 +13,7 @@ from pathlib import Path
 
 from groundswell.common.settings import cache_folder
 from groundswell.native.errors import StackError
-from groundswell.native.layout import Home, private_folder
+from groundswell.native.layout import Home, exclusive
 
 COMPONENT_PORTS = (
     "kafka",
@@ -93,9 +92,8 @@ def release(home: Home) -> None:
 
 @contextmanager
 def _registry() -> Iterator[Path]:
-    folder = private_folder(cache_folder() / "ports")
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    folder = cache_folder() / "ports"
+    with exclusive(folder / "lock"):
         yield folder
 
 

@@ -42,7 +42,21 @@ _DECIDED_HERE = (
     "WEAVIATE_GRPC_PORT",
     "WEAVIATE_URL",
 )
-_PASSED_ON = ("HOME", "LANG", "LC_ALL", "PATH", "SSL_CERT_FILE", "TMPDIR", "TZ", "USER", "XDG_CACHE_HOME")
+_PASSED_ON = (
+    "HOME",
+    "HTTPS_PROXY",
+    "HTTP_PROXY",
+    "LANG",
+    "LC_ALL",
+    "NO_PROXY",
+    "PATH",
+    "SSL_CERT_DIR",
+    "SSL_CERT_FILE",
+    "TMPDIR",
+    "TZ",
+    "USER",
+    "XDG_CACHE_HOME",
+)
 
 
 def admin_key(home: Home) -> str:
@@ -107,11 +121,14 @@ def _program(service: str, settings: StackSettings) -> Program:
 def _environment(service: str, settings: StackSettings, shell: Mapping[str, str]) -> dict[str, str]:
     """A few plain variables of the shell, and its GROUNDSWELL_ ones that the env files do not decide.
 
-    The real environment wins over an env file, so an administrator's database URL in the shell must not get here.
+    Credentials of a given object store go to those that use it. The real environment wins over an env file, so an
+    administrator's database URL in the shell must not get here.
     """
     decided = {f"{PREFIX}{name}" for name in _DECIDED_HERE}
     env = {name: shell[name] for name in _PASSED_ON if name in shell}
     env |= {name: value for name, value in shell.items() if name.startswith(PREFIX) and name not in decided}
+    if service in _BLOB_USERS and settings.object_store_url is not None:
+        env |= {name: value for name, value in shell.items() if name.startswith("AWS_")}
     threads = str(thread_budget(settings.cpu_budget).get(service, 1))
     return env | {
         f"{PREFIX}HOME": str(settings.home.path),

@@ -3,14 +3,15 @@
 import asyncio
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from groundswell.native import components, database, ports, postgres, services, supervision
 from groundswell.native.completeness import Completeness
 from groundswell.native.components import Addresses
 from groundswell.native.control import ask, supervisor_pid
-from groundswell.native.layout import Home
+from groundswell.native.layout import Home, exclusive
 from groundswell.native.program import Program, Programs, load, save
 from groundswell.native.settings import StackSettings
 from groundswell.native.status import Record, Status, pids, require_service, status
@@ -32,10 +33,18 @@ class Started:
     was_running: bool
 
 
+@contextmanager
+def only_one(home: Home) -> Iterator[None]:
+    """One `up`, `down` or `reset` at a time for one home."""
+    home.create()
+    with exclusive(home.run / "up.lock"):
+        yield
+
+
 def up_components(settings: StackSettings) -> Started:
     """Kafka, Weaviate and PostgreSQL only, for tests; returns when each answers. What runs stays as it is."""
     home = settings.home
-    with supervision.exclusive(home):
+    with only_one(home):
         running = supervisor_pid(home) is not None
         if not running:
             components.provide(settings)
@@ -52,7 +61,7 @@ def up(settings: StackSettings) -> Started:
     A stack that runs already is only waited for; one of components alone gives way to a whole one.
     """
     home = settings.home
-    with supervision.exclusive(home):
+    with only_one(home):
         running = _runs_services(home)
         if not running:
             supervision.stop(home)
@@ -118,7 +127,7 @@ def down(home: Home) -> bool:
     """Stops everything, services first; False when nothing ran."""
     if not home.path.exists():
         return False
-    with supervision.exclusive(home):
+    with only_one(home):
         return supervision.stop(home)
 
 

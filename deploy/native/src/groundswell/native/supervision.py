@@ -3,9 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from fcntl import LOCK_EX, flock
+from contextlib import suppress
 from os import kill
 from signal import SIGKILL, SIGTERM
 
@@ -20,15 +18,6 @@ from groundswell.native.progress import Step
 STOP_TIMEOUT_S = 75.0
 REPEAT_S = 2.0
 MARK = "GROUNDSWELL_SUPERVISED_BY"
-
-
-@contextmanager
-def exclusive(home: Home) -> Iterator[None]:
-    """One `up`, `down` or `reset` at a time for one home."""
-    home.create()
-    with (home.run / "up.lock").open("w") as lock:
-        flock(lock, LOCK_EX)
-        yield
 
 
 def start(home: Home, programs: Programs) -> None:

@@ -16,7 +16,7 @@ from groundswell.common.settings import cache_folder
 from groundswell.native import golang, http_get
 from groundswell.native.credentials import secret
 from groundswell.native.errors import ProvisionError
-from groundswell.native.layout import Home, private_folder
+from groundswell.native.layout import Home, exclusive, private_folder
 from groundswell.native.pinned import PINS, sha256_of
 from groundswell.native.program import Program
 from groundswell.native.progress import Step
@@ -24,7 +24,6 @@ from groundswell.native.progress import Step
 VERSION = "1.39.2"
 MODULE = "github.com/weaviate/weaviate"
 PACKAGE = f"{MODULE}/cmd/weaviate-server"
-BUILD_DISK_BYTES = 6_000_000_000
 
 
 def binary() -> Path:
@@ -43,11 +42,14 @@ def provide() -> None:
     """Builds the binary when there is none that matches the checksum taken when it was built.
 
     The modules are verified against the committed go.sum. Caches of an interrupted build are kept, so that the next
-    one goes on; those of a finished one, over 4 GB, are deleted.
+    one goes on; those of a finished one, over 4 GB, are deleted. A second checkout that builds too waits for the first.
     """
-    private_folder(binary().parent)
-    if is_provided() and sha256_of(binary()) == _checksum_file().read_text().strip():
-        return
+    with exclusive(binary().with_name("lock")):
+        if not (is_provided() and sha256_of(binary()) == _checksum_file().read_text().strip()):
+            _build_and_keep()
+
+
+def _build_and_keep() -> None:
     workshop = private_folder(binary().parent / "build")
     with Step(f"Weaviate {VERSION}") as step:
         built = _build(workshop, step)
