@@ -15,7 +15,10 @@ class GroundswellError(Exception):
 
 
 class Rejected(GroundswellError):
-    """The message is wrong in itself. `reason` goes to the dead letter and to the requester: no text of documents in it."""
+    """The message is wrong in itself.
+
+    `reason` goes to the dead letter and to the requester: no text of documents in it.
+    """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)

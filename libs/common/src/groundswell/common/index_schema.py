@@ -4,7 +4,10 @@ from enum import StrEnum
 
 
 class ChunkProperty(StrEnum):
-    """Properties of a chunk object. BM25 searches `LEXEMES` alone; the others are for filters and may lag behind PostgreSQL."""
+    """Properties of a chunk object.
+
+    BM25 searches `LEXEMES` alone; the others are for filters and may lag behind PostgreSQL.
+    """
 
     TEXT = "text"
     LEXEMES = "lexemes"

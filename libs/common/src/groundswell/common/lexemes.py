@@ -4,6 +4,7 @@ Writer (embedder) and reader (retriever) must agree, so it lives here. The index
 """
 
 import re
+import threading
 import unicodedata
 from functools import lru_cache
 
@@ -29,11 +30,16 @@ def _lexemes(word: str) -> tuple[str, ...]:
     return (whole, *stems[:12])
 
 
-@lru_cache(maxsize=1)
-def _stemmer() -> snowballstemmer.stemmer:
-    return snowballstemmer.stemmer("english")
+class _Stemmer(threading.local):
+    """One for each thread: a stemmer keeps the word that it works on."""
+
+    def __init__(self) -> None:
+        self.english: snowballstemmer.stemmer = snowballstemmer.stemmer("english")
+
+
+_STEMMER = _Stemmer()
 
 
 def _stem(word: str) -> str:
-    stem: str = _stemmer().stemWord(word)
+    stem: str = _STEMMER.english.stemWord(word)
     return stem

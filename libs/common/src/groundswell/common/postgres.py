@@ -1,7 +1,7 @@
-"""PostgreSQL for a service: a pool that waits for the server, migrations under a lock, errors as the bus understands them."""
+"""PostgreSQL for a service: a pool that waits for it, migrations under a lock, errors as the bus understands them."""
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib.resources.abc import Traversable
 
@@ -40,8 +40,9 @@ class Postgres:
         )
 
     async def open(self) -> None:
-        """Start the pool. It reconnects by itself for as long as it is open."""
+        """Start the pool, which reconnects by itself for as long as it is open. Raises Unavailable while it cannot."""
         await self._pool.open()
+        await self.check()
 
     async def close(self) -> None:
         await self._pool.close()
@@ -67,33 +68,39 @@ async def migrate(postgres: Postgres, schema: str, folder: Traversable) -> list[
     Raises Misconfigured if an applied file has changed, Unavailable while the server is away.
     """
     files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    applied_now = []
     async with postgres.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", [f"groundswell.migrate.{schema}"])
-        await connection.execute(
-            psycopg.sql.SQL(
-                "CREATE TABLE IF NOT EXISTS {}.migrations"
-                " (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())",
-            ).format(psycopg.sql.Identifier(schema)),
-        )
-        cursor = await connection.execute(
-            psycopg.sql.SQL("SELECT name, sha256 FROM {}.migrations").format(psycopg.sql.Identifier(schema)),
-        )
-        applied = {row["name"]: row["sha256"] for row in await cursor.fetchall()}
-        for file in files:
-            statements = file.read_bytes()
-            digest = hashlib.sha256(statements).hexdigest()
-            if file.name in applied:
-                if applied[file.name] != digest:
-                    raise Misconfigured(f"migration {schema}/{file.name} was changed after it was applied")
-                continue
-            await connection.execute(statements)
-            await connection.execute(
-                psycopg.sql.SQL("INSERT INTO {}.migrations (name, sha256) VALUES (%s, %s)").format(
-                    psycopg.sql.Identifier(schema),
-                ),
-                [file.name, digest],
-            )
-            applied_now.append(file.name)
-            log.info("migration applied", schema=schema, name=file.name)
-    return applied_now
+        applied = await _applied(connection, schema)
+        return [file.name for file in files if await _apply(connection, schema, file, applied)]
+
+
+async def _applied(connection: Connection, schema: str) -> dict[str, str]:
+    """The sha256 of each file that was applied, by name."""
+    await connection.execute(
+        psycopg.sql.SQL(
+            "CREATE TABLE IF NOT EXISTS {}.migrations"
+            " (name text PRIMARY KEY, sha256 text NOT NULL, applied_at timestamptz NOT NULL DEFAULT now())"
+        ).format(psycopg.sql.Identifier(schema))
+    )
+    cursor = await connection.execute(
+        psycopg.sql.SQL("SELECT name, sha256 FROM {}.migrations").format(psycopg.sql.Identifier(schema))
+    )
+    return {row["name"]: row["sha256"] for row in await cursor.fetchall()}
+
+
+async def _apply(connection: Connection, schema: str, file: Traversable, applied: Mapping[str, str]) -> bool:
+    statements = file.read_bytes()
+    digest = hashlib.sha256(statements).hexdigest()
+    if file.name in applied:
+        if applied[file.name] != digest:
+            raise Misconfigured(f"migration {schema}/{file.name} was changed after it was applied")
+        return False
+    await connection.execute(statements)
+    await connection.execute(
+        psycopg.sql.SQL("INSERT INTO {}.migrations (name, sha256) VALUES (%s, %s)").format(
+            psycopg.sql.Identifier(schema)
+        ),
+        [file.name, digest],
+    )
+    log.info("migration applied", schema=schema, name=file.name)
+    return True

@@ -1,12 +1,16 @@
-"""A service process: answers for its health at once, waits for what it needs, works, drains, exits 0."""
+"""A service process: answers for its health at once, waits for what it needs, works, drains, exits 0.
+
+What it promises to whoever runs it is in docs/specs/service.md; `testing.compliance` checks it.
+"""
 
 import asyncio
 import json
 import os
 import signal
+import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,10 +18,9 @@ from typing import Protocol
 
 import structlog
 import uvicorn
-from faststream.asgi import AsgiResponse, get
-from prometheus_client import make_asgi_app
 
 from groundswell.common.bus.connection import Bus, Subscription
+from groundswell.common.bus.health import health_app
 from groundswell.common.errors import Misconfigured, Overloaded
 from groundswell.common.settings import ServiceSettings
 from groundswell.common.telemetry.logs import configure_logging
@@ -25,6 +28,8 @@ from groundswell.common.telemetry.tracing import configure_tracing
 
 RETRY_S = 0.5
 CHECK_EVERY_S = 2.0
+CLOSE_WITHIN_S = 5.0
+WRONG_SETTING = 2
 
 log = structlog.get_logger(__name__)
 
@@ -36,14 +41,21 @@ class Resource(Protocol):
         """Make it usable. Raises Overloaded (Unavailable) while that is not possible; is called again then."""
 
     async def check(self) -> None:
-        """Raises Overloaded (Unavailable) with its reason if it cannot be used right now. Cheap: called every two seconds."""
+        """Raises Overloaded (Unavailable) with its reason if it cannot be used right now.
+
+        Cheap: called every two seconds.
+        """
 
     async def close(self) -> None: ...
 
 
 @dataclass(kw_only=True)
 class Service:
-    """What app.py builds. `resources` are opened in order, each waits for those before it; `background` runs beside the work."""
+    """What app.py builds.
+
+    `resources` are opened in order, each waits for those before it; `background` runs beside the work; `on_bus` is
+    called when the publisher is connected and before any work is taken; `before_drain` when a signal came.
+    """
 
     name: str
     settings: ServiceSettings
@@ -55,19 +67,25 @@ class Service:
 
 
 def run(name: str, build: Callable[[], Service]) -> None:
-    """Run the service until SIGTERM or SIGINT. Exits 2 with one clear line if a setting is wrong."""
+    """Run the service until SIGTERM or SIGINT, then exit 0.
+
+    Exits 2 with one clear line if a setting is wrong, 1 if something broke that only a new process mends.
+    """
     try:
         service = build()
     except Misconfigured as error:
         print(f"groundswell {name}: {error}", file=sys.stderr)  # noqa: T201 - logging is not configured yet
-        raise SystemExit(2) from None
+        raise SystemExit(WRONG_SETTING) from None
     configure_logging(service.name, service.settings.log_level)
     provider = configure_tracing(service.name, service.settings.otlp_endpoint)
     try:
         asyncio.run(_Process(service).run())
     except Misconfigured as error:
         log.critical("cannot work", reason=str(error))
-        raise SystemExit(2) from None
+        raise SystemExit(WRONG_SETTING) from None
+    except Exception:
+        log.critical("broken", exc_info=True)
+        raise SystemExit(1) from None
     finally:
         provider.shutdown()
 
@@ -78,34 +96,46 @@ class _Process:
         self._bus = Bus(service.settings.kafka, service=service.name, subscriptions=service.subscriptions)
         self._missing: dict[str, str] = dict.fromkeys(("kafka", *service.resources), "not opened yet")
         self._opened: list[str] = []
+        self._connected = False
         self._working = False
         self._stop = asyncio.Event()
         self._tasks: set[asyncio.Task[None]] = set()
-        self._run_file: Path | None = None
 
     async def run(self) -> None:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        health = await self._serve_health()
+        health = _Health(self.missing, self._service.settings.health_port)
+        await health.start()
+        run_file = _write_run_file(self._service, health.port)
         try:
             await self._until_stopped()
         finally:
             await self._shut_down()
-            health.should_exit = True
-            if self._run_file is not None:
-                self._run_file.unlink(missing_ok=True)
+            run_file.unlink(missing_ok=True)
+            await health.stop()
+
+    def missing(self) -> dict[str, str]:
+        """What keeps the service from working, by name."""
+        if self._stop.is_set():
+            return {"service": "draining"}
+        joining = self._bus.missing() if self._working else {}
+        starting = {} if self._working or self._missing else {"service": "starting"}
+        return self._missing | joining | starting
 
     async def _until_stopped(self) -> None:
         """Open, work and watch; returns on a signal, raises what ended a task."""
-        self._spawn(self._open_everything())
-        self._spawn(self._watch_resources())
-        stopping = asyncio.create_task(self._stop.wait())
-        while not stopping.done():
-            done, _ = await asyncio.wait({stopping, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done & self._tasks:
-                self._tasks.discard(task)
+        self._spawn(self._open_everything)
+        self._spawn(self._watch)
+        self._spawn(self._stopped)
+        while not self._stop.is_set():
+            done, _ = await asyncio.wait(self._tasks, return_when=asyncio.FIRST_COMPLETED)
+            self._tasks -= done
+            for task in done:
                 task.result()
+
+    async def _stopped(self) -> None:
+        await self._stop.wait()
 
     async def _open_everything(self) -> None:
         for name, resource in self._service.resources.items():
@@ -115,103 +145,90 @@ class _Process:
         if self._service.on_bus is not None:
             await self._service.on_bus(self._bus)
         await self._retry("kafka", self._start_bus)
+        self._connected = True
         for work in self._service.background:
-            self._spawn(_run(work))
+            self._spawn(work)
         self._working = True
         log.info("working")
 
     async def _start_bus(self) -> None:
-        for task in await self._bus.start():
-            self._tasks.add(task)
+        self._tasks.update(await self._bus.start())
 
     async def _retry(self, name: str, attempt: Callable[[], Awaitable[None]]) -> None:
         while True:
             try:
                 await attempt()
             except Overloaded as error:
-                if self._missing.get(name) != error.reason:
-                    log.info("waiting", what=name, reason=error.reason)
-                self._missing[name] = error.reason
+                self._lacks(name, error.reason)
                 await asyncio.sleep(RETRY_S)
             else:
                 self._missing.pop(name, None)
                 return
 
-    async def _watch_resources(self) -> None:
+    async def _watch(self) -> None:
         while True:
             await asyncio.sleep(CHECK_EVERY_S)
-            for name in self._opened:
-                try:
-                    await self._service.resources[name].check()
-                except Overloaded as error:
-                    self._missing[name] = error.reason
-                else:
-                    self._missing.pop(name, None)
+            checks = {name: self._service.resources[name].check for name in self._opened}
+            if self._connected:
+                checks["kafka"] = self._bus.check
+            for name, check in checks.items():
+                await self._look(name, check)
+
+    async def _look(self, name: str, check: Callable[[], Awaitable[None]]) -> None:
+        try:
+            await check()
+        except Overloaded as error:
+            self._lacks(name, error.reason)
+        else:
+            if self._missing.pop(name, None) is not None:
+                log.info("there again", what=name)
+
+    def _lacks(self, name: str, reason: str) -> None:
+        if self._missing.get(name) != reason:
+            log.info("waiting", what=name, reason=reason)
+        self._missing[name] = reason
 
     async def _shut_down(self) -> None:
-        self._working = False
+        """Drain and close, whatever state this is in. Every step is bounded."""
+        self._stop.set()
         log.info("draining")
+        if not self._working:
+            await _end(self._tasks)
         if self._service.before_drain is not None:
-            await self._service.before_drain()
+            await _bounded("before_drain", self._service.before_drain(), self._service.settings.drain_s)
         await self._bus.stop(self._service.settings.drain_s)
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await _end(self._tasks)
         for name in reversed(self._opened):
-            await self._service.resources[name].close()
+            await _bounded(name, self._service.resources[name].close(), CLOSE_WITHIN_S)
         log.info("stopped")
 
-    def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        self._tasks.add(asyncio.create_task(work))
+    def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
+        self._tasks.add(asyncio.create_task(_run(work)))
 
-    def missing(self) -> dict[str, str]:
-        """What keeps the service from working, by name."""
-        joining = dict.fromkeys(self._bus.missing(), "") if self._working else {}
-        starting = {} if self._working or self._missing else {"service": "starting"}
-        return self._missing | joining | starting
 
-    async def _serve_health(self) -> uvicorn.Server:
-        app = self._bus.app
-        app.mount("/healthz", get(_alive))
-        app.mount("/readyz", get(self._readiness))
-        app.mount("/metrics", make_asgi_app())
-        config = uvicorn.Config(
-            app,
-            host="127.0.0.1",
-            port=self._service.settings.health_port,
-            log_config=None,
-            lifespan="off",
-            access_log=False,
-        )
-        server = _Server(config)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            if serving.done():
-                serving.result()
-                raise Misconfigured(f"port {self._service.settings.health_port} cannot be served on")
-            await asyncio.sleep(0.01)
-        self._write_run_file(server.servers[0].sockets[0].getsockname()[1])
-        return server
+class _Health:
+    """The HTTP server of /healthz, /readyz and /metrics, on loopback."""
 
-    async def _readiness(self, _scope: object) -> AsgiResponse:
-        missing = self.missing()
-        body = json.dumps({"ready": not missing, "missing": missing}).encode()
-        return AsgiResponse(body, 503 if missing else 200, {"content-type": "application/json"})
+    def __init__(self, missing: Callable[[], dict[str, str]], port: int) -> None:
+        config = uvicorn.Config(health_app(missing), log_config=None, lifespan="off", access_log=False)
+        self._server = _Server(config)
+        self._socket = _listen(port)
+        self._serving: asyncio.Task[None] | None = None
 
-    def _write_run_file(self, port: int) -> None:
-        folder = self._service.settings.home / "run"
-        folder.mkdir(parents=True, exist_ok=True)
-        content = {
-            "service": self._service.name,
-            "pid": os.getpid(),
-            "port": port,
-            "instance": f"{self._service.name}-{os.getpid()}",
-            "started_at": time.time(),
-        }
-        self._run_file = folder / f"{self._service.name}-{os.getpid()}.json"
-        unfinished = self._run_file.with_suffix(".tmp")
-        unfinished.write_text(json.dumps(content), encoding="utf-8")
-        unfinished.replace(self._run_file)
+    @property
+    def port(self) -> int:
+        port: int = self._socket.getsockname()[1]
+        return port
+
+    async def start(self) -> None:
+        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
+            await asyncio.sleep(0.005)
+
+    async def stop(self) -> None:
+        self._server.should_exit = self._server.force_exit = True
+        if self._serving is not None:
+            await _bounded("health", self._serving, CLOSE_WITHIN_S)
 
 
 class _Server(uvicorn.Server):
@@ -222,9 +239,48 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _alive(_scope: object) -> AsgiResponse:
-    return AsgiResponse(b'{"alive": true}', 200, {"content-type": "application/json"})
+def _listen(port: int) -> socket.socket:
+    try:
+        return socket.create_server(("127.0.0.1", port))
+    except OSError as error:
+        raise Misconfigured(f"GROUNDSWELL_HEALTH_PORT: {port} cannot be served on: {error.strerror}") from None
+
+
+def _write_run_file(service: Service, port: int) -> Path:
+    """Where `status` finds the process."""
+    folder = service.settings.home / "run"
+    folder.mkdir(parents=True, exist_ok=True)
+    instance = f"{service.name}-{os.getpid()}"
+    content = {
+        "service": service.name,
+        "pid": os.getpid(),
+        "port": port,
+        "instance": instance,
+        "started_at": time.time(),
+    }
+    path = folder / f"{instance}.json"
+    unfinished = path.with_suffix(".tmp")
+    unfinished.write_text(json.dumps(content), encoding="utf-8")
+    unfinished.replace(path)
+    return path
 
 
 async def _run(work: Callable[[], Awaitable[None]]) -> None:
     await work()
+
+
+async def _end(tasks: set[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=CLOSE_WITHIN_S)
+    tasks.clear()
+
+
+async def _bounded(what: str, work: Awaitable[None], seconds: float) -> None:
+    """Shutting down goes on whatever one part of it does."""
+    try:
+        async with asyncio.timeout(seconds):
+            await work
+    except Exception:
+        log.exception("did not end well", what=what)

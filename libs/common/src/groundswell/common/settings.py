@@ -1,11 +1,12 @@
 """Where a process learns what it needs: the environment first, then the env file that the local stack wrote for it."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from groundswell.common.errors import Misconfigured
 
@@ -13,7 +14,7 @@ PREFIX = "GROUNDSWELL_"
 
 
 def default_home() -> Path:
-    """GROUNDSWELL_HOME, else `.groundswell` in the checkout around the working directory, else in the user's home folder."""
+    """GROUNDSWELL_HOME, else `.groundswell` in the checkout around the working directory, else in the user's home."""
     named = os.environ.get(f"{PREFIX}HOME")
     if named:
         return Path(named).expanduser().resolve()
@@ -30,10 +31,12 @@ def cache_folder() -> Path:
     return Path(root) / "groundswell"
 
 
-class ServiceSettings(BaseSettings):
-    """What every service reads. A service adds its own fields in its settings.py."""
-
+class _Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", hide_input_in_errors=True)
+
+
+class ServiceSettings(_Settings):
+    """What every service reads. A service adds its own fields in its settings.py."""
 
     home: Path = Field(default_factory=default_home)
     kafka: str = "127.0.0.1:9092"
@@ -45,24 +48,38 @@ class ServiceSettings(BaseSettings):
     @classmethod
     def load(cls, service: str) -> Self:
         """Read the settings of `service`. Raises Misconfigured naming each variable that is wrong."""
+        path = default_home() / "env" / f"{service}.env"
         try:
-            return cls(_env_file=default_home() / "env" / f"{service}.env")
+            return cls(_env_file=path)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}: {problem['msg']}" for problem in error.errors()
-            )
-            raise Misconfigured(
-                f"{service} cannot start. {wrong}. Set it, or run `make up`, which writes it."
-            ) from None
+            raise _misconfigured(service, "; ".join(sorted(map(_problem, error.errors())))) from None
+        except SettingsError as error:
+            raise _misconfigured(service, str(error)) from None  # names the field, never its value
+        except (OSError, UnicodeDecodeError) as error:
+            raise Misconfigured(f"{service} cannot start. {path} cannot be read: {type(error).__name__}") from None
+
+    @field_validator("home")
+    @classmethod
+    def _absolute(cls, home: Path) -> Path:
+        return home.expanduser().resolve()
 
 
-class PostgresSettings(BaseSettings):
+def _problem(problem: Mapping[str, Any]) -> str:
+    variable = f"{PREFIX}{'_'.join(map(str, problem['loc'])).upper()}"
+    return f"{variable}: {problem['msg']}"
+
+
+def _misconfigured(service: str, wrong: str) -> Misconfigured:
+    return Misconfigured(f"{service} cannot start. {wrong}. Set it, or run `make up`, which writes it.")
+
+
+class PostgresSettings(_Settings):
     """For a service that reads or writes PostgreSQL."""
 
     postgres_url: SecretStr
 
 
-class WeaviateSettings(BaseSettings):
+class WeaviateSettings(_Settings):
     """For a service that reads or writes the index."""
 
     weaviate_url: str = "http://127.0.0.1:8081"
@@ -70,7 +87,7 @@ class WeaviateSettings(BaseSettings):
     weaviate_api_key: SecretStr
 
 
-class BlobSettings(BaseSettings):
+class BlobSettings(_Settings):
     """For a service that reads or writes the object store."""
 
     object_store_url: str
@@ -80,7 +97,7 @@ def default_models_folder() -> Path:
     return cache_folder() / "models"
 
 
-class ModelSettings(BaseSettings):
+class ModelSettings(_Settings):
     """For a service that runs a model."""
 
     models: Path = Field(default_factory=default_models_folder)

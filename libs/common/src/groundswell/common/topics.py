@@ -1,6 +1,7 @@
 """The catalogue of topics: what travels where, by whom, and for how long.
 
-Topics are created and verified from here, docs/topics.md is generated from here, and code reaches a topic by its constant: `RETRIEVE_PASSAGES[tier]`.
+Topics are created and verified from here, docs/topics.md is generated from here, and code reaches a topic by its
+constant: `RETRIEVE_PASSAGES[tier]`.
 """
 
 from dataclasses import dataclass

@@ -1,6 +1,10 @@
 """Topics are created and verified from the catalogue; nothing else creates any."""
 
-from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
@@ -8,72 +12,86 @@ from groundswell.common.errors import Misconfigured, Unavailable
 from groundswell.common.topics import CATALOGUE, PhysicalTopic, physical_topics
 
 TIMEOUT_MS = 10_000
+NO_ERROR = 0
+TOPIC_ALREADY_EXISTS = 36
 
 
 async def ensure_topics(
     bootstrap: str, wanted: list[PhysicalTopic] | None = None, *, replication: int = 1
 ) -> list[str]:
-    """Create what is missing, grow what has too few partitions, set configs; returns the names created. Raises Unavailable."""
+    """Create what is missing, grow what has too few partitions, set configs; returns the names created.
+
+    Raises Unavailable while the broker is away, Misconfigured if it refuses. Partitions are never taken away.
+    """
     wanted = physical_topics(CATALOGUE) if wanted is None else wanted
-    admin = await _connect(bootstrap)
-    try:
-        existing = set(await admin.list_topics())
-        missing = [topic for topic in wanted if topic.name not in existing]
-        if missing:
-            response = await admin.create_topics(
-                [NewTopic(t.name, t.partitions, replication, topic_configs=t.configs) for t in missing],
-                timeout_ms=TIMEOUT_MS,
-            )
-            _raise_on_errors(response)
-        present = [topic for topic in wanted if topic.name in existing]
-        await admin.alter_configs(
-            [ConfigResource(ConfigResourceType.TOPIC, topic.name, topic.configs) for topic in present],
-        )
-        return [topic.name for topic in missing]
-    except KafkaError as error:
-        raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
-    finally:
-        await admin.close()
+    async with connected_admin(bootstrap) as admin:
+        partitions = await _partitions(admin)
+        missing = [topic for topic in wanted if topic.name not in partitions]
+        present = [topic for topic in wanted if topic.name in partitions]
+        await _create(admin, missing, replication)
+        await _grow(admin, [topic for topic in present if partitions[topic.name] < topic.partitions])
+        await _configure(admin, present)
+    return [topic.name for topic in missing]
 
 
 async def missing_topics(bootstrap: str) -> list[str]:
     """Catalogue topics that the broker lacks. Raises Unavailable while the broker is away."""
-    admin = await _connect(bootstrap)
-    try:
+    async with connected_admin(bootstrap) as admin:
         existing = set(await admin.list_topics())
-    except KafkaError as error:
-        raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
-    finally:
-        await admin.close()
     return [topic.name for topic in physical_topics() if topic.name not in existing]
-
-
-async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=TIMEOUT_MS)
-    try:
-        await admin.start()
-    except KafkaError as error:
-        await admin.close()
-        raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
-    return admin
-
-
-def _raise_on_errors(response: object) -> None:
-    already_exists = 36
-    for name, code, *_ in getattr(response, "topic_errors", ()):
-        if code not in {0, already_exists}:
-            raise Misconfigured(f"Kafka refuses to create topic {name} (error {code}); see the broker's log")
 
 
 async def groups_without_members(bootstrap: str, groups: list[str]) -> list[str]:
     """Which of `groups` nobody is in: what is sent to them waits. Raises Unavailable while the broker is away."""
-    admin = await _connect(bootstrap)
-    try:
+    async with connected_admin(bootstrap) as admin:
         # One request for each group: a group's coordinator is asked, and an unknown group is no error but empty.
-        described = [await admin.describe_consumer_groups([group]) for group in groups]
+        described: list[Any] = [
+            response for group in groups for response in await admin.describe_consumer_groups([group])
+        ]
+    members = {group[1]: group[5] for response in described for group in response.groups}
+    return [group for group in groups if not members.get(group)]
+
+
+@asynccontextmanager
+async def connected_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
+    """An admin client. Raises Unavailable for what Kafka raises inside, and while the broker is away."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=TIMEOUT_MS)
+    try:
+        await admin.start()
+        yield admin
     except KafkaError as error:
         raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
     finally:
         await admin.close()
-    members = {group[1]: group[5] for responses in described for response in responses for group in response.groups}
-    return [group for group in groups if not members.get(group)]
+
+
+async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """How many partitions each topic has."""
+    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+
+
+async def _create(admin: AIOKafkaAdminClient, topics: Sequence[PhysicalTopic], replication: int) -> None:
+    if topics:
+        new = [NewTopic(topic.name, topic.partitions, replication, topic_configs=topic.configs) for topic in topics]
+        response: Any = await admin.create_topics(new, timeout_ms=TIMEOUT_MS)
+        for name, code, *_ in response.topic_errors:
+            _verify(name, code, TOPIC_ALREADY_EXISTS)  # another process was quicker
+
+
+async def _grow(admin: AIOKafkaAdminClient, topics: Sequence[PhysicalTopic]) -> None:
+    if topics:
+        await admin.create_partitions({topic.name: NewPartitions(topic.partitions) for topic in topics}, TIMEOUT_MS)
+
+
+async def _configure(admin: AIOKafkaAdminClient, topics: Sequence[PhysicalTopic]) -> None:
+    if topics:
+        resources = [ConfigResource(ConfigResourceType.TOPIC, topic.name, topic.configs) for topic in topics]
+        responses: list[Any] = await admin.alter_configs(resources)
+        for response in responses:
+            for code, _message, _type, name in response.resources:
+                _verify(name, code)
+
+
+def _verify(topic: str, code: int, *fine: int) -> None:
+    if code not in {NO_ERROR, *fine}:
+        raise Misconfigured(f"Kafka refuses what the catalogue says of topic {topic} (error {code}); see its log")

@@ -4,10 +4,10 @@ import time
 
 
 class BrokerClock:
-    """Keeps the offset between the local clock and the broker's LogAppendTime, so that clients' clocks may differ by minutes.
+    """Keeps the offset between the local clock and the broker's LogAppendTime: clients' clocks may differ by minutes.
 
-    One sample is the append time against the middle of the publish call: wrong by at most half its round trip. The sample with
-    the shortest round trip of the last window is believed.
+    One sample is the append time against the middle of the publish call: wrong by at most half its round trip. The
+    sample with the shortest round trip of the last window is believed.
     """
 
     WINDOW_S = 60.0

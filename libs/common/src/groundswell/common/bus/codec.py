@@ -22,11 +22,7 @@ def decode(
     model = types.get(envelope.type)
     if model is None:
         raise Rejected(f"type {envelope.type!r} does not belong on this topic")
-    try:
-        payload = model.model_validate_json(record.value or b"")
-    except ValidationError as error:
-        wrong = sorted({".".join(map(str, problem["loc"])) or "the payload" for problem in error.errors()})
-        raise Rejected(f"{envelope.type} does not fit its schema: {', '.join(wrong[:5])}") from None
+    payload = _payload(model, record.value or b"")
     deadline_ms = min(record.timestamp, envelope.sent_ms) + envelope.remaining_ms
     return Received(
         payload=payload,
@@ -35,3 +31,13 @@ def decode(
         origin=Origin(record.topic, record.partition, record.offset),
         key=(record.key or b"").decode("utf-8", "replace"),
     )
+
+
+def _payload(model: type[Message], value: bytes) -> Message:
+    try:
+        return model.model_validate_json(value)
+    except ValidationError as error:
+        wrong = sorted({".".join(map(str, problem["loc"])) or "the payload" for problem in error.errors()})
+        raise Rejected(f"{model.type_name()} does not fit its schema: {', '.join(wrong[:5])}") from None
+    except Exception as error:  # noqa: BLE001 - a validator's own mistake must not stop the consumer at this record
+        raise Rejected(f"{model.type_name()} cannot be read: {type(error).__name__}") from None

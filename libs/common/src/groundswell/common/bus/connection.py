@@ -3,29 +3,35 @@
 import asyncio
 from collections.abc import Sequence
 
-from faststream.asgi import AsgiFastStream
-
 from groundswell.common.bus.admin import missing_topics
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.consumption import BroadcastSubscription, Consumption, EventSubscription
 from groundswell.common.bus.dead_letters import DeadLetters
-from groundswell.common.bus.events import event_broker
+from groundswell.common.bus.events import EventSubscribers
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.bus.readers import PartitionReader
 from groundswell.common.bus.turns import TierGate
-from groundswell.common.bus.work import BusContext
+from groundswell.common.bus.work import SESSION_S, BusContext
 from groundswell.common.bus.work_source import WorkSource
 from groundswell.common.errors import Unavailable
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import Command
 
 Subscription = Consumption | EventSubscription | BroadcastSubscription
+Part = WorkSource | PartitionReader
 
 
 class Bus:
     """A process's publisher and subscriptions."""
 
-    def __init__(self, bootstrap: str, *, service: str, subscriptions: Sequence[Subscription] = ()) -> None:
+    def __init__(
+        self,
+        bootstrap: str,
+        *,
+        service: str,
+        subscriptions: Sequence[Subscription] = (),
+        session_s: float = SESSION_S,
+    ) -> None:
         clock = BrokerClock()
         self.publisher = Publisher(bootstrap, service=service, clock=clock)
         self.context = BusContext(
@@ -34,6 +40,7 @@ class Bus:
             publisher=self.publisher,
             clock=clock,
             dead_letters=DeadLetters(self.publisher, service=service),
+            session_s=session_s,
         )
         self._sources = [
             source for item in subscriptions if isinstance(item, Consumption) for source in self._tiers(item)
@@ -43,55 +50,59 @@ class Bus:
             for item in subscriptions
             if isinstance(item, BroadcastSubscription)
         ]
-        events = [item for item in subscriptions if isinstance(item, EventSubscription)]
-        self.app = AsgiFastStream(*([event_broker(events, self.context)] if events else []), asyncapi_path=None)
-        self._started: list[WorkSource | PartitionReader] = []
-        self._app_started = False
+        self._events = EventSubscribers(
+            [item for item in subscriptions if isinstance(item, EventSubscription)], self.context
+        )
+        self._running: dict[Part, asyncio.Task[None]] = {}
 
     async def connect(self) -> None:
-        """Connect the publisher once the broker and every topic are there. Raises Unavailable saying what is missing."""
+        """Connect the publisher once the broker and every topic are there. Raises Unavailable, saying what is not."""
         missing = await missing_topics(self.context.bootstrap)
         if missing:
             raise Unavailable(f"Kafka lacks {len(missing)} topics, {missing[0]} first")
         await self.publisher.start()
 
     async def start(self) -> list[asyncio.Task[None]]:
-        """Start taking work; the tasks run until `stop` and raise what needs a restart. Raises Unavailable."""
-        tasks = []
-        parts: list[WorkSource | PartitionReader] = [*self._readers, *self._sources]
-        for part in parts:
-            if part not in self._started:
-                await part.start()
-                self._started.append(part)
-                tasks.append(asyncio.create_task(part.run()))
-        if self.app.brokers and not self._app_started:
-            await self.app.start()
-            self._app_started = True
-        return tasks
+        """Start taking work; the tasks run until `stop` and raise what needs a restart.
 
-    def missing(self) -> list[str]:
-        """Sources that have not been given their partitions yet."""
-        return [f"{source.topic}: joining its group" for source in self._sources if not source.assigned]
+        Raises Unavailable; called again it goes on where it was.
+        """
+        parts: list[Part] = [*self._readers, *self._sources]
+        for part in parts:
+            if part not in self._running:
+                await part.start()
+                self._running[part] = asyncio.create_task(part.run())
+        await self._events.start()
+        return list(self._running.values())
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the broker answers now."""
+        await self.publisher.check()
+
+    def missing(self) -> dict[str, str]:
+        """Topics whose group has not given this process its partitions yet, and why."""
+        return {source.topic: "joining its group" for source in self._sources if not source.assigned}
 
     async def stop(self, drain_s: float) -> None:
         """Finish what runs within `drain_s`, commit, leave. Always returns."""
-        sources = [part for part in self._started if isinstance(part, WorkSource)]
-        readers = [part for part in self._started if isinstance(part, PartitionReader)]
-        await asyncio.gather(*(source.stop(drain_s) for source in sources), return_exceptions=True)
-        if self._app_started:
-            await self.app.stop()
+        sources = [part for part in self._running if isinstance(part, WorkSource)]
+        readers = [part for part in self._running if isinstance(part, PartitionReader)]
+        await asyncio.gather(*(source.stop(drain_s) for source in sources), self._events.stop(), return_exceptions=True)
         await asyncio.gather(*(reader.stop() for reader in readers), return_exceptions=True)
+        for task in self._running.values():
+            task.cancel()
+        await asyncio.gather(*self._running.values(), return_exceptions=True)
         await self.publisher.stop()
 
     def _tiers(self, consumption: Consumption) -> list[WorkSource]:
         gate = TierGate(consumption.slots)
         topic = consumption.topic
-        names = (
+        tiers = (
             {topic[tier]: tier for tier in Tier}
             if isinstance(topic, Command)
             else {topic.physical_name: Tier.INTERACTIVE}
         )
         return [
             WorkSource(consumption, topic=name, tier=tier, gate=gate, context=self.context)
-            for name, tier in names.items()
+            for name, tier in tiers.items()
         ]

@@ -23,10 +23,11 @@ class Batch:
 
 @dataclass(frozen=True, kw_only=True)
 class Consumption:
-    """Work: commands in tiers, or replies shared by a group. `slots` handlers run at once over all tiers.
+    """Work: commands in tiers, or replies shared by a group.
 
-    Exactly one of the handlers is set. A streaming handler is long work: its record counts as done when the first message
-    that it yields is published.
+    A job is a record, or a batch of them. `slots` jobs run at once over all tiers, `prefetch` more wait in each tier.
+    Exactly one of the handlers is set. A streaming handler is long work: its record counts as done when the first
+    message that it yields is published.
     """
 
     topic: Topic
@@ -60,12 +61,18 @@ def consume(topic: Command | Reply, handler: Handle, *, slots: int = 8, prefetch
 
 
 def consume_batches(topic: Command, handler: HandleBatch, *, batch: Batch, slots: int = 1) -> Consumption:
-    """Short work in batches across partitions; a batch that fails is tried again message by message."""
-    return Consumption(topic=topic, handle_batch=handler, batch=batch, slots=slots, prefetch=batch.messages)
+    """Short work in batches across partitions; a batch that fails is tried again message by message.
+
+    The handler sets `causation_id` (as `reply` and `follow` do), so that what it returns travels in the right trace.
+    """
+    return Consumption(topic=topic, handle_batch=handler, batch=batch, slots=slots, prefetch=1)
 
 
 def consume_stream(topic: Command, handler: HandleStream, *, slots: int, prefetch: int = 1) -> Consumption:
-    """Long work: committed on admission, which is the first message that the handler yields."""
+    """Long work: committed on admission, which is the first message that the handler yields.
+
+    The same record may come again, also to the same process, after it was admitted: the handler knows what it runs.
+    """
     return Consumption(topic=topic, handle_stream=handler, slots=slots, prefetch=prefetch)
 
 

@@ -1,43 +1,65 @@
-"""Records that will never work: kept with raw bytes, origin, attempts and reason, so that they can be read and redriven."""
+"""Records that will never work: kept with raw bytes, origin, attempts and reason, to be read and redriven."""
+
+import time
 
 import structlog
 from aiokafka import ConsumerRecord
 
 from groundswell.common.bus.envelope import RawHeaders
 from groundswell.common.bus.publisher import Publisher
+from groundswell.common.errors import Overloaded
 from groundswell.common.telemetry import names
 from groundswell.common.topics import Topic
 
 MAX_REASON = 500
+BURST = 200
+PER_S = 1.0
 
 log = structlog.get_logger(__name__)
 
 
-class DeadLetters:
-    """Writes to the dead-letter topic of a topic for one service."""
+class Allowance:
+    """A token bucket: `burst` at once, `per_s` in the long run. Pure: the caller brings the time in seconds."""
 
-    def __init__(self, publisher: Publisher, *, service: str) -> None:
+    def __init__(self, burst: int, per_s: float) -> None:
+        self._burst = burst
+        self._per_s = per_s
+        self._left = float(burst)
+        self._at = 0.0
+
+    def take(self, now: float) -> float:
+        """Take one; 0 if there was one, else seconds until there is."""
+        self._left = min(self._burst, self._left + max(0.0, now - self._at) * self._per_s)
+        self._at = now
+        if self._left < 1:
+            return (1 - self._left) / self._per_s
+        self._left -= 1
+        return 0.0
+
+
+class DeadLetters:
+    """Writes to the dead-letter topic of a topic for one service.
+
+    At a limited rate: after a bad deploy a consumer stops and shows lag, instead of draining its topic into this one.
+    """
+
+    def __init__(self, publisher: Publisher, *, service: str, burst: int = BURST, per_s: float = PER_S) -> None:
         self._publisher = publisher
         self._service = service
+        self._allowance = Allowance(burst, per_s)
 
     async def bury(self, topic: Topic, record: ConsumerRecord[bytes, bytes], *, reason: str, attempts: int) -> None:
-        """Keep `record`. Raises Unavailable if Kafka does not take it: then the record must not be committed."""
-        destination = topic.dead_letters(self._service)
-        added = {
-            "dlq_topic": record.topic,
-            "dlq_partition": record.partition,
-            "dlq_offset": record.offset,
-            "dlq_timestamp": record.timestamp,
-            "dlq_service": self._service,
-            "dlq_attempts": attempts,
-            "dlq_reason": reason[:MAX_REASON],
-        }
-        headers: RawHeaders = [
-            *((name, value) for name, value in record.headers if not name.startswith("dlq_")),
-            *((name, str(value).encode()) for name, value in added.items()),
-        ]
-        key = (record.key or b"").decode("utf-8", "replace")
-        await self._publisher.publish_raw(destination, record.value, headers, key=key)
+        """Keep `record`.
+
+        Raises Overloaded when too many come, Unavailable if Kafka does not take it: then the record must not be
+        committed.
+        """
+        wait_s = self._allowance.take(time.monotonic())
+        if wait_s:
+            log.error("too many dead letters: the consumer stands still", topic=topic.name, wait_s=wait_s)
+            raise Overloaded(f"too many dead letters of {topic.name}", retry_after_s=wait_s)
+        headers = _with_origin(record, self._service, reason[:MAX_REASON], attempts)
+        await self._publisher.publish_raw(topic.dead_letters(self._service), record.value, headers, key=record.key)
         names.DEAD_LETTERS.labels(topic.name, "rejected" if attempts == 0 else "failed").inc()
         log.warning(
             "dead letter",
@@ -47,3 +69,17 @@ class DeadLetters:
             attempts=attempts,
             reason=reason[:MAX_REASON],
         )
+
+
+def _with_origin(record: ConsumerRecord[bytes, bytes], service: str, reason: str, attempts: int) -> RawHeaders:
+    added = {
+        "dlq_topic": record.topic,
+        "dlq_partition": record.partition,
+        "dlq_offset": record.offset,
+        "dlq_timestamp": record.timestamp,
+        "dlq_service": service,
+        "dlq_attempts": attempts,
+        "dlq_reason": reason,
+    }
+    kept = [(name, value) for name, value in record.headers if not name.startswith("dlq_")]
+    return [*kept, *((name, str(value).encode("utf-8", "replace")) for name, value in added.items())]

@@ -1,13 +1,20 @@
-"""What travels beside the payload: CloudEvents attributes in binary mode, FastStream's own headers and W3C trace context."""
+"""What travels beside the payload: CloudEvents in binary mode, FastStream's own headers and W3C trace context."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from groundswell.common.errors import Rejected
 from groundswell.common.ids import CorrelationId, MessageId, TeamId
 from groundswell.common.tiers import Tier
 
 SCHEMA_VERSION = 1
+LONGEST_REMAINING_MS = 366 * 24 * 3_600_000
+LATEST_MS = 10**14
+"""Times beyond the year 5138 are no times; unbounded ones would not fit a float."""
+MOST = 2**31 - 1
+
+T = TypeVar("T")
 RawHeaders = list[tuple[str, bytes]]
 
 
@@ -21,7 +28,10 @@ class ReplyAddress:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Envelope:
-    """Headers, typed. `remaining_ms` counts from `sent_ms`, the sender's idea of the broker's clock at the publish call."""
+    """Headers, typed.
+
+    `remaining_ms` counts from `sent_ms`, the sender's idea of the broker's clock at the publish call.
+    """
 
     message_id: MessageId
     type: str
@@ -62,47 +72,71 @@ class Envelope:
         return [(name, str(value).encode()) for name, value in values.items() if value is not None]
 
 
-def parse(raw: Iterable[tuple[str, bytes]]) -> Envelope:
-    """Read the headers of a record. Raises Rejected naming the header that is missing or wrong."""
-    values = _decoded(raw)
-    try:
-        version = int(values.get("ce_schemaversion", "1"))
-        if version > SCHEMA_VERSION:
-            raise Rejected(f"schema version {version} is newer than {SCHEMA_VERSION}, which this process reads")
-        return Envelope(
-            message_id=MessageId(values["ce_id"]),
-            type=values["ce_type"],
-            source=values.get("ce_source", ""),
-            correlation_id=CorrelationId(values["correlation_id"]),
-            tenant=TeamId(values["ce_tenant"]),
-            tier=Tier(values["ce_tier"]),
-            remaining_ms=int(values["ce_remainingms"]),
-            sent_ms=int(values["ce_sentms"]),
-            causation_id=MessageId(values["ce_causationid"]) if "ce_causationid" in values else None,
-            attempt=int(values.get("ce_attempt", "1")),
-            epoch=int(values.get("ce_epoch", "0")),
-            reply_to=_reply_address(values),
-            schema_version=version,
-            trace={name: values[name] for name in ("traceparent", "tracestate", "baggage") if name in values},
-        )
-    except KeyError as missing:
-        raise Rejected(f"header {missing.args[0]} is missing") from None
-    except ValueError as wrong:
-        raise Rejected(f"a header has a value that cannot be: {wrong}") from None
+def parse(raw: Iterable[tuple[str, bytes | None]]) -> Envelope:
+    """Read the headers of a record. Raises Rejected naming the header that is missing or wrong, never its value."""
+    headers = _Headers(raw)
+    version = headers.count("ce_schemaversion", 1)
+    if version > SCHEMA_VERSION:
+        raise Rejected(f"schema version {version} is newer than {SCHEMA_VERSION}, which this process reads")
+    causation = headers.optional("ce_causationid")
+    return Envelope(
+        message_id=MessageId(headers.text("ce_id")),
+        type=headers.text("ce_type"),
+        source=headers.optional("ce_source") or "",
+        correlation_id=CorrelationId(headers.text("correlation_id")),
+        tenant=TeamId(headers.text("ce_tenant")),
+        tier=headers.read("ce_tier", Tier),
+        remaining_ms=headers.number("ce_remainingms", LONGEST_REMAINING_MS),
+        sent_ms=headers.number("ce_sentms", LATEST_MS),
+        causation_id=MessageId(causation) if causation is not None else None,
+        attempt=headers.count("ce_attempt", 1),
+        epoch=headers.count("ce_epoch", 0),
+        reply_to=_reply_address(headers),
+        schema_version=version,
+        trace=headers.some("traceparent", "tracestate", "baggage"),
+    )
 
 
-def _decoded(raw: Iterable[tuple[str, bytes]]) -> dict[str, str]:
-    values = {}
-    for name, value in raw:
-        try:
-            values[name] = value.decode()
-        except UnicodeDecodeError:
-            raise Rejected(f"header {name!r} is not UTF-8") from None
-    return values
-
-
-def _reply_address(values: Mapping[str, str]) -> ReplyAddress | None:
-    if "ce_replytopic" not in values:
+def _reply_address(headers: "_Headers") -> ReplyAddress | None:
+    topic = headers.optional("ce_replytopic")
+    if topic is None:
         return None
-    partition = values.get("ce_replypartition")
-    return ReplyAddress(values["ce_replytopic"], int(partition) if partition is not None else None)
+    named = headers.optional("ce_replypartition") is not None
+    return ReplyAddress(topic, headers.number("ce_replypartition", MOST) if named else None)
+
+
+class _Headers:
+    def __init__(self, raw: Iterable[tuple[str, bytes | None]]) -> None:
+        self._values: dict[str, str] = {}
+        for name, value in raw:
+            try:
+                self._values[name] = (value or b"").decode()
+            except UnicodeDecodeError:
+                raise Rejected(f"header {name!r} is not UTF-8") from None
+
+    def text(self, name: str) -> str:
+        value = self._values.get(name)
+        if not value:
+            raise Rejected(f"header {name} is missing")
+        return value
+
+    def optional(self, name: str) -> str | None:
+        return self._values.get(name)
+
+    def read(self, name: str, convert: Callable[[str], T]) -> T:
+        try:
+            return convert(self.text(name))
+        except ValueError:
+            raise Rejected(f"header {name} has a value that cannot be") from None
+
+    def number(self, name: str, most: int) -> int:
+        value = self.read(name, int)
+        if not 0 <= value <= most:
+            raise Rejected(f"header {name} is out of range")
+        return value
+
+    def count(self, name: str, default: int) -> int:
+        return self.number(name, MOST) if name in self._values else default
+
+    def some(self, *names: str) -> dict[str, str]:
+        return {name: self._values[name] for name in names if name in self._values}

@@ -1,38 +1,101 @@
 """Event subscribers on FastStream: one group for each service, nothing acknowledged that was not handled."""
 
+import asyncio
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 
 from aiokafka import ConsumerRecord
+from aiokafka.errors import KafkaError
 from faststream import AckPolicy, BaseMiddleware
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
+from groundswell.common.bus.closing import within
 from groundswell.common.bus.consumption import Consumption, EventSubscription
 from groundswell.common.bus.work import BusContext, Work, until_taken
+from groundswell.common.errors import Unavailable
+from groundswell.common.topics import Event
 
+JOIN_WITHIN_S = 45.0
 GRACEFUL_S = 10.0
+STOP_WITHIN_S = 15.0
 
 
-def event_broker(subscriptions: list[EventSubscription], context: BusContext) -> KafkaBroker:
-    """A FastStream broker that carries `subscriptions`; not started yet."""
+class EventSubscribers:
+    """The event subscriptions of a process."""
+
+    def __init__(self, subscriptions: Sequence[EventSubscription], context: BusContext) -> None:
+        self._subscriptions = subscriptions
+        self._context = context
+        self._broker: KafkaBroker | None = None
+
+    async def start(self) -> None:
+        """Join the groups and take events; does nothing when started. Raises Unavailable while Kafka is away."""
+        if self._broker is not None or not self._subscriptions:
+            return
+        broker = _broker(self._subscriptions, self._context)
+        try:
+            async with asyncio.timeout(JOIN_WITHIN_S):
+                await broker.start()
+        except BaseException as error:
+            await _stop(broker)
+            if isinstance(error, KafkaError | TimeoutError):
+                raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
+            raise
+        self._broker = broker
+
+    async def stop(self) -> None:
+        """Finish the event that is being handled, leave the groups. Always returns."""
+        if self._broker is not None:
+            await _stop(self._broker)
+
+
+async def _stop(broker: KafkaBroker) -> None:
+    await within(broker.stop(), STOP_WITHIN_S, "event subscribers did not stop in time")
+
+
+def _broker(subscriptions: Sequence[EventSubscription], context: BusContext) -> KafkaBroker:
+    topics = {subscription.topic.physical_name: subscription.topic for subscription in subscriptions}
     broker = KafkaBroker(
         context.bootstrap,
         client_id=context.service,
         allow_auto_create_topics=False,
         graceful_timeout=GRACEFUL_S,
+        middlewares=[_unreadable_to_dead_letters(topics, context)],
         logger=None,
     )
     for subscription in subscriptions:
-        _add(broker, subscription, context)
+        _subscribe(broker, subscription, context)
     return broker
 
 
-def _add(broker: KafkaBroker, subscription: EventSubscription, context: BusContext) -> None:
+def _subscribe(broker: KafkaBroker, subscription: EventSubscription, context: BusContext) -> None:
     consumption = Consumption(topic=subscription.topic, handle=subscription.handle, slots=1, prefetch=0)
-    # In order and one at a time: while a handler is told to wait it waits inside Work, so there is nothing to pause.
+    # In order and one at a time: a handler that is told to wait waits inside Work, so there is nothing to pause.
     work = Work(consumption, context, pause=lambda _seconds: None)
     topic = subscription.topic.physical_name
 
+    @broker.subscriber(
+        topic,
+        group_id=f"{context.service}.{topic}",
+        ack_policy=AckPolicy.NACK_ON_ERROR,
+        auto_offset_reset="earliest",
+        decoder=_undecoded,
+        no_reply=True,
+        title=topic,
+    )
+    async def hear(message: KafkaMessage) -> None:
+        record = message.raw_message
+        assert isinstance(record, ConsumerRecord)  # noqa: S101 - not a batch subscriber
+        await work.run([record], admitted=lambda: None)
+
+
+async def _undecoded(message: KafkaMessage) -> bytes:
+    """Work decodes the record, and says which field is wrong."""
+    return message.body
+
+
+def _unreadable_to_dead_letters(topics: Mapping[str, Event], context: BusContext) -> type[BaseMiddleware]:
     class UnreadableToDeadLetters(BaseMiddleware):
         """What FastStream cannot parse never reaches the handler; this is the only place that sees it."""
 
@@ -42,25 +105,11 @@ def _add(broker: KafkaBroker, subscription: EventSubscription, context: BusConte
             exc_val: BaseException | None = None,
             exc_tb: TracebackType | None = None,
         ) -> bool | None:
-            if isinstance(self.msg, ConsumerRecord) and isinstance(exc_val, Exception):
-                record, reason = self.msg, f"unreadable: {type(exc_val).__name__}"
-                await until_taken(
-                    lambda: context.dead_letters.bury(subscription.topic, record, reason=reason, attempts=0)
-                )
-                return True
-            return await super().after_processed(exc_type, exc_val, exc_tb)
+            if not (isinstance(self.msg, ConsumerRecord) and isinstance(exc_val, Exception)):
+                return await super().after_processed(exc_type, exc_val, exc_tb)
+            record, reason = self.msg, f"unreadable: {type(exc_val).__name__}"
+            topic = topics[record.topic]
+            await until_taken(lambda: context.dead_letters.bury(topic, record, reason=reason, attempts=0))
+            return True
 
-    @broker.subscriber(
-        topic,
-        group_id=f"{context.service}.{topic}",
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        auto_offset_reset="earliest",
-        no_reply=True,
-        title=topic,
-    )
-    async def hear(message: KafkaMessage) -> None:
-        record = message.raw_message
-        assert isinstance(record, ConsumerRecord)  # noqa: S101 - not a batch subscriber
-        await work.run([record], admitted=lambda: None)
-
-    broker.add_middleware(UnreadableToDeadLetters)
+    return UnreadableToDeadLetters

@@ -54,26 +54,33 @@ class Outgoing:
 
 def reply(to: Received[Message], payload: Message) -> Outgoing:
     """The outcome of a command, to where the command asked for it. Raises Rejected if it asked for none."""
-    address = to.envelope.reply_to
-    if address is None:
+    if to.envelope.reply_to is None:
         raise Rejected(f"{to.envelope.type} needs a reply address")
+    return outcome_of(to.envelope, to.envelope.reply_to, payload, key=to.key, deadline=to.deadline)
+
+
+def outcome_of(envelope: Envelope, address: ReplyAddress, payload: Message, *, key: str, deadline: float) -> Outgoing:
+    """The outcome of the command that came in `envelope`."""
     return Outgoing(
         topic=address.topic,
         partition=address.partition,
         payload=payload,
-        key=to.key or to.envelope.correlation_id,
-        correlation_id=to.envelope.correlation_id,
-        tenant=to.envelope.tenant,
-        tier=to.envelope.tier,
-        deadline=to.deadline,
-        attempt=to.envelope.attempt,
-        epoch=to.envelope.epoch,
-        causation_id=to.envelope.message_id,
+        key=key or envelope.correlation_id,
+        correlation_id=envelope.correlation_id,
+        tenant=envelope.tenant,
+        tier=envelope.tier,
+        deadline=deadline,
+        attempt=envelope.attempt,
+        epoch=envelope.epoch,
+        causation_id=envelope.message_id,
     )
 
 
 def follow(cause: Received[Message], topic: Command | Event, payload: Message, **changes: object) -> Outgoing:
-    """A command or event because of `cause`: it inherits correlation, tenant, tier, deadline and key; `changes` override."""
+    """A command or event because of `cause`: it inherits correlation, tenant, tier, deadline and key.
+
+    `changes` override fields of the Outgoing.
+    """
     inherited: dict[str, object] = {
         "topic": topic[cause.envelope.tier] if isinstance(topic, Command) else topic.physical_name,
         "payload": payload,

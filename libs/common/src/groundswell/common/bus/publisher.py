@@ -7,9 +7,11 @@ from collections.abc import Iterable
 import structlog
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
 
 from groundswell.common.bus.clock import BrokerClock
-from groundswell.common.bus.envelope import Envelope, RawHeaders
+from groundswell.common.bus.closing import close_producer, is_broken
+from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope, RawHeaders
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.telemetry import names
@@ -17,8 +19,11 @@ from groundswell.common.telemetry.names import Attribute
 from groundswell.common.telemetry.tracing import producer_span
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
+SHORTEST_WAIT_S = 0.5
 LONGEST_WAIT_S = 30.0
+ANSWER_WITHIN_S = 2.0
 STOP_WITHIN_S = 5.0
+LOG_APPEND_TIME = 1
 
 log = structlog.get_logger(__name__)
 
@@ -35,6 +40,126 @@ class Publisher:
 
     async def start(self) -> None:
         """Connect. Raises Unavailable while the broker is away."""
+        await self._connected()
+
+    async def stop(self) -> None:
+        """Flush what can be flushed within a few seconds; always returns."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await close_producer(producer, STOP_WITHIN_S)
+
+    async def check(self) -> None:
+        """Raises Unavailable unless the broker answers now."""
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                producer = await self._connected()
+                answered = await producer.client.force_metadata_update()
+        except (KafkaError, TimeoutError) as error:
+            raise self._unavailable(error) from error
+        if not answered:
+            raise Unavailable(f"Kafka at {self._bootstrap} does not answer")
+
+    async def publish(self, message: Outgoing) -> None:
+        """Publish and wait for the broker.
+
+        Raises Unavailable at the deadline; Rejected if the message is too large, or its topic or partition is none.
+        """
+        now = time.time()
+        envelope = self._envelope(message, now)
+        attributes: dict[str, str | int] = {
+            Attribute.MESSAGE_TYPE: envelope.type,
+            Attribute.TENANT: envelope.tenant,
+            Attribute.TIER: envelope.tier.value,
+            Attribute.ATTEMPT: envelope.attempt,
+        }
+        with producer_span(message.topic, attributes) as trace:
+            await self.publish_raw(
+                message.topic,
+                message.payload.model_dump_json().encode(),
+                [*envelope.to_headers(), *((name, value.encode()) for name, value in trace.items())],
+                key=message.key.encode(),
+                partition=message.partition,
+                wait_s=min(max(message.deadline - now, SHORTEST_WAIT_S), LONGEST_WAIT_S),
+            )
+
+    async def publish_all(self, messages: Iterable[Outgoing]) -> None:
+        """Publish in the order given, each after the one before it; what comes after a failure is not published."""
+        for message in messages:
+            await self.publish(message)
+
+    async def publish_raw(
+        self,
+        topic: str,
+        value: bytes | None,
+        headers: RawHeaders,
+        *,
+        key: bytes | None,
+        partition: int | None = None,
+        wait_s: float = LONGEST_WAIT_S,
+    ) -> None:
+        """Publish bytes as they are.
+
+        Raises Unavailable after `wait_s`; Rejected if they are too large, or the topic or partition is none.
+        """
+        started = time.time()
+        producer: AIOKafkaProducer | None = None
+        try:
+            async with asyncio.timeout(wait_s):
+                producer = await self._connected()
+                record = await _send(producer, topic, value, headers, key=key, partition=partition)
+        except MessageSizeTooLargeError:
+            raise Rejected(f"a message of {len(value or b'')} bytes is too large for {topic}") from None
+        except (KafkaError, TimeoutError) as error:
+            names.PUBLISH_FAILURES.labels(topic).inc()
+            if producer is not None:
+                await self._learn_from_failure(producer, topic)
+            raise Unavailable(f"Kafka did not take a message for {topic}: {type(error).__name__}") from error
+        self._learn(topic, started, record)
+
+    def _learn(self, topic: str, started: float, record: RecordMetadata) -> None:
+        finished = time.time()
+        names.PUBLISH_SECONDS.labels(topic).observe(finished - started)
+        if record.timestamp is not None and record.timestamp_type == LOG_APPEND_TIME:
+            self._clock.observe(started, finished, record.timestamp)
+
+    async def _learn_from_failure(self, producer: AIOKafkaProducer, topic: str) -> None:
+        """Replace a producer that cannot recover. Raises Rejected if the broker answers and has no such topic."""
+        if is_broken(producer):
+            async with self._renewing:
+                if self._producer is producer:
+                    log.warning("publisher renewed")
+                    self._producer = None
+                    await close_producer(producer, STOP_WITHIN_S)
+            return
+        if producer.client.cluster.partitions_for_topic(topic) is None and await _answers(producer):
+            raise Rejected(f"there is no topic {topic}")
+
+    def _envelope(self, message: Outgoing, now: float) -> Envelope:
+        remaining_s = min(max(0.0, message.deadline - now), LONGEST_REMAINING_MS / 1000)
+        return Envelope(
+            message_id=message.message_id,
+            type=message.payload.type_name(),
+            source=f"groundswell/{self._service}",
+            correlation_id=message.correlation_id,
+            tenant=message.tenant,
+            tier=message.tier,
+            remaining_ms=int(remaining_s * 1000),
+            sent_ms=self._clock.now_ms(),
+            causation_id=message.causation_id,
+            attempt=message.attempt,
+            epoch=message.epoch,
+            reply_to=message.reply_to,
+        )
+
+    async def _connected(self) -> AIOKafkaProducer:
+        if self._producer is not None:
+            return self._producer
+        async with self._renewing:
+            if self._producer is None:
+                self._producer = await self._connect()
+            return self._producer
+
+    async def _connect(self) -> AIOKafkaProducer:
         producer = AIOKafkaProducer(
             bootstrap_servers=self._bootstrap,
             client_id=self._service,
@@ -46,111 +171,38 @@ class Publisher:
         )
         try:
             await producer.start()
-        except KafkaError as error:
-            await _stop(producer)
-            raise Unavailable(f"Kafka at {self._bootstrap}: {type(error).__name__}") from error
-        self._producer = producer
+        except BaseException as error:
+            await close_producer(producer, STOP_WITHIN_S)
+            if isinstance(error, KafkaError):
+                raise self._unavailable(error) from error
+            raise
+        return producer
 
-    async def stop(self) -> None:
-        """Flush what can be flushed within a few seconds; always returns."""
-        if self._producer is not None:
-            await _stop(self._producer)
-            self._producer = None
-
-    async def publish(self, message: Outgoing) -> None:
-        """Publish and wait for the broker. Raises Unavailable at the deadline, Rejected if it is too large."""
-        now = time.time()
-        envelope = self._envelope(message, now)
-        attributes: dict[str, str | int] = {
-            Attribute.MESSAGE_TYPE: envelope.type,
-            Attribute.TENANT: envelope.tenant,
-            Attribute.TIER: envelope.tier.value,
-            Attribute.ATTEMPT: envelope.attempt,
-        }
-        with producer_span(message.topic, attributes) as trace:
-            headers = [*envelope.to_headers(), *((name, value.encode()) for name, value in trace.items())]
-            value = message.payload.model_dump_json().encode()
-            wait_s = min(max(message.deadline - now, 0.5), LONGEST_WAIT_S)
-            await self.publish_raw(
-                message.topic, value, headers, key=message.key, partition=message.partition, wait_s=wait_s
-            )
-
-    async def publish_all(self, messages: Iterable[Outgoing]) -> None:
-        """Publish in the order given, one after the other where they share a partition; wait for all."""
-        for message in messages:
-            await self.publish(message)
-
-    async def publish_raw(
-        self,
-        topic: str,
-        value: bytes | None,
-        headers: RawHeaders,
-        *,
-        key: str | None,
-        partition: int | None = None,
-        wait_s: float = LONGEST_WAIT_S,
-    ) -> None:
-        """Publish bytes as they are. Raises Unavailable after `wait_s`, Rejected if they are too large."""
-        started = time.time()
-        producer = self._producer or await self._connected()
-        try:
-            async with asyncio.timeout(wait_s):
-                record = await producer.send_and_wait(
-                    topic,
-                    value,
-                    key=key.encode() if key is not None else None,
-                    partition=partition,
-                    headers=headers,
-                )
-        except MessageSizeTooLargeError:
-            raise Rejected(f"a message of {len(value or b'')} bytes is too large for {topic}") from None
-        except (KafkaError, TimeoutError) as error:
-            names.PUBLISH_FAILURES.labels(topic).inc()
-            await self._renew(producer, error)
-            raise Unavailable(f"Kafka did not take a message for {topic}: {type(error).__name__}") from error
-        finished = time.time()
-        names.PUBLISH_SECONDS.labels(topic).observe(finished - started)
-        if record.timestamp is not None and record.timestamp_type == 1:
-            self._clock.observe(started, finished, record.timestamp)
-
-    def _envelope(self, message: Outgoing, now: float) -> Envelope:
-        return Envelope(
-            message_id=message.message_id,
-            type=message.payload.type_name(),
-            source=f"groundswell/{self._service}",
-            correlation_id=message.correlation_id,
-            tenant=message.tenant,
-            tier=message.tier,
-            remaining_ms=max(0, int((message.deadline - now) * 1000)),
-            sent_ms=self._clock.now_ms(),
-            causation_id=message.causation_id,
-            attempt=message.attempt,
-            epoch=message.epoch,
-            reply_to=message.reply_to,
-        )
-
-    async def _renew(self, failed: AIOKafkaProducer, error: Exception) -> None:
-        """Replace a producer that cannot recover: its sender dies on a sequence error and then fails everything."""
-        if isinstance(error, TimeoutError):
-            return
-        async with self._renewing:
-            if self._producer is not failed:
-                return
-            log.warning("publisher renewed", error=type(error).__name__)
-            self._producer = None
-            await _stop(failed)
-
-    async def _connected(self) -> AIOKafkaProducer:
-        async with self._renewing:
-            if self._producer is None:
-                await self.start()
-            assert self._producer is not None  # noqa: S101 - start() sets it or raises
-            return self._producer
+    def _unavailable(self, error: Exception) -> Unavailable:
+        return Unavailable(f"Kafka at {self._bootstrap}: {type(error).__name__}")
 
 
-async def _stop(producer: AIOKafkaProducer) -> None:
+async def _send(
+    producer: AIOKafkaProducer,
+    topic: str,
+    value: bytes | None,
+    headers: RawHeaders,
+    *,
+    key: bytes | None,
+    partition: int | None,
+) -> RecordMetadata:
+    known = await producer.partitions_for(topic)
+    if partition is not None and partition not in known:
+        raise Rejected(f"{topic} has no partition {partition}")
+    if value is None and key is None:
+        key = b""  # aiokafka takes no record with neither; Kafka does
+    record: RecordMetadata = await producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)
+    return record
+
+
+async def _answers(producer: AIOKafkaProducer) -> bool:
     try:
-        async with asyncio.timeout(STOP_WITHIN_S):
-            await producer.stop()
-    except (KafkaError, TimeoutError) as error:
-        log.warning("publisher stopped before everything was flushed", error=type(error).__name__)
+        async with asyncio.timeout(ANSWER_WITHIN_S):
+            return bool(await producer.client.force_metadata_update())
+    except (KafkaError, TimeoutError):
+        return False

@@ -7,6 +7,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from groundswell.common.bus.closing import close_consumer
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Hear
 from groundswell.common.bus.work import BusContext, Record, observed, until_taken
@@ -15,15 +16,17 @@ from groundswell.common.topics import Event, Topic
 
 POLL_MS = 200
 FETCH_WAIT_MS = 100
+START_WITHIN_S = 20.0
 STOP_WITHIN_S = 5.0
 
 log = structlog.get_logger(__name__)
 
 
 class PartitionReader:
-    """Hears every record of the given partitions, in order, from the end that they had at `start` (or from given offsets).
+    """Hears every record of the given partitions, in order, from the end that they had at `start`, or given offsets.
 
-    `hear` must be quick: it hands over to whoever waits. It must not raise; what it raises stops the reader and the process.
+    `partition`: that one of each topic; None: all that each topic has at `start`. `hear` must be quick: it hands over
+    to whoever waits. It must not raise; what it raises stops the reader and the process.
     """
 
     def __init__(
@@ -35,71 +38,93 @@ class PartitionReader:
         self._partition = partition
         self._consumer: AIOKafkaConsumer | None = None
         self._stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
 
     async def start(self, offsets: Mapping[str, int] | None = None) -> dict[str, int]:
-        """Settle the position before anything is sent that could be answered; returns the offset per topic. Raises Unavailable."""
+        """Settle the position before anything is sent that could be answered.
+
+        `offsets` by physical topic, for a reader of one `partition`; an offset that retention took away means the
+        oldest record that is left. Returns the offset per topic. Raises Unavailable while Kafka is away or lacks a
+        topic or partition.
+        """
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._context.bootstrap,
             client_id=self._context.service,
             enable_auto_commit=False,
+            auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
         )
         try:
-            await consumer.start()
-            partitions = await self._partitions(consumer)
-            consumer.assign(partitions)
-            await consumer.seek_to_end(*partitions)
-            for partition in partitions:
-                if offsets and partition.topic in offsets:
-                    consumer.seek(partition, offsets[partition.topic])
-            settled = {partition.topic: await consumer.position(partition) for partition in partitions}
-        except KafkaError as error:
-            await consumer.stop()
-            raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
+            async with asyncio.timeout(START_WITHIN_S):
+                await consumer.start()
+                settled = await self._settle(consumer, offsets or {})
+        except BaseException as error:
+            await close_consumer(consumer, STOP_WITHIN_S)
+            if isinstance(error, KafkaError | TimeoutError):
+                raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
+            raise
         self._consumer = consumer
         return settled
 
     async def run(self) -> None:
         """Hear until `stop`."""
         assert self._consumer is not None  # noqa: S101 - start() came first
-        while not self._stopping:
-            fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
-            for records in fetched.values():
-                for record in records:
-                    await self._one(record)
+        self._idle.clear()
+        try:
+            while not self._stopping:
+                fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
+                for records in fetched.values():
+                    for record in records:
+                        await self._one(record)
+        finally:
+            self._idle.set()
 
     async def stop(self) -> None:
         """Always returns."""
         self._stopping = True
-        if self._consumer is None:
-            return
         try:
             async with asyncio.timeout(STOP_WITHIN_S):
-                await self._consumer.stop()
-        except (KafkaError, TimeoutError) as error:
-            log.warning("reader stopped late", error=type(error).__name__)
+                await self._idle.wait()
+        except TimeoutError:
+            log.warning("reader stopped while a record was being heard")
+        if self._consumer is not None:
+            await close_consumer(self._consumer, STOP_WITHIN_S)
+
+    async def _settle(self, consumer: AIOKafkaConsumer, offsets: Mapping[str, int]) -> dict[str, int]:
+        partitions = await self._partitions(consumer)
+        consumer.assign(partitions)
+        ends = await consumer.end_offsets(partitions)
+        for partition in partitions:
+            consumer.seek(partition, offsets.get(partition.topic, ends[partition]))
+        return {partition.topic: await consumer.position(partition) for partition in partitions}
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         if self._partition is not None:
             return [TopicPartition(topic, self._partition) for topic in self._topics]
-        found = []
-        for topic in self._topics:
-            # Asking for the cluster's metadata first: partitions_for_topic answers None for a topic not seen yet.
-            consumer.assign([TopicPartition(topic, 0)])
-            await consumer.end_offsets([TopicPartition(topic, 0)])
-            found += [TopicPartition(topic, number) for number in consumer.partitions_for_topic(topic) or {0}]
-        return found
+        # Assigned first: partitions_for_topic answers None for a topic that nobody asked for yet.
+        firsts = [TopicPartition(topic, 0) for topic in self._topics]
+        consumer.assign(firsts)
+        await consumer.end_offsets(firsts)
+        return [
+            TopicPartition(topic, number)
+            for topic in self._topics
+            for number in sorted(consumer.partitions_for_topic(topic) or {0})
+        ]
 
     async def _one(self, record: Record) -> None:
         topic = self._topics[record.topic]
         try:
             message = decode(record, topic.by_type, self._context.clock)
         except Rejected as rejection:
-            if isinstance(topic, Event) and topic.broadcast:
-                log.warning("broadcast not understood", topic=record.topic, reason=rejection.reason)
-                return
-            reason = rejection.reason
-            await until_taken(lambda: self._context.dead_letters.bury(topic, record, reason=reason, attempts=0))
+            await self._not_understood(topic, record, rejection.reason)
             return
         with observed(message):
             await self._hear(message)
+
+    async def _not_understood(self, topic: Topic, record: Record, reason: str) -> None:
+        broadcast = isinstance(topic, Event) and topic.broadcast
+        if broadcast or self._context.service not in topic.consumers:
+            log.warning("record not understood", topic=record.topic, offset=record.offset, reason=reason)
+            return
+        await until_taken(lambda: self._context.dead_letters.bury(topic, record, reason=reason, attempts=0))

@@ -3,7 +3,7 @@
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from groundswell.common.tiers import Tier, WeightedTurns
 
@@ -25,10 +25,11 @@ class TierGate:
         try:
             await ticket
         except asyncio.CancelledError:
-            if ticket.done() and not ticket.cancelled():
+            if ticket.cancelled():
+                with suppress(ValueError):  # it may have been passed over already
+                    self._waiting[tier].remove(ticket)
+            else:  # granted and cancelled in the same step of the loop: the slot goes to the next one
                 self._release()
-            else:
-                self._waiting[tier].remove(ticket)
             raise
         try:
             yield
@@ -40,8 +41,14 @@ class TierGate:
         self._grant()
 
     def _grant(self) -> None:
-        while self._free and (waiting := [tier for tier, queue in self._waiting.items() if queue]):
+        while self._free and (waiting := [tier for tier in Tier if self._first(tier)]):
             ticket = self._waiting[self._turns.pick(waiting)].popleft()
-            if not ticket.cancelled():
-                self._free -= 1
-                ticket.set_result(None)
+            self._free -= 1
+            ticket.set_result(None)
+
+    def _first(self, tier: Tier) -> asyncio.Future[None] | None:
+        """The first who still waits; those who gave up cost their tier no turn."""
+        queue = self._waiting[tier]
+        while queue and queue[0].cancelled():
+            queue.popleft()
+        return queue[0] if queue else None

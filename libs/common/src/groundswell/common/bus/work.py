@@ -1,7 +1,11 @@
-"""One job: a record, or a batch of them, from decoding to its effects on the bus. Knows nothing of offsets or groups."""
+"""One job: a record, or a batch of them, from decoding to its effects on the bus.
+
+Knows nothing of offsets or groups.
+"""
 
 import asyncio
 import time
+from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
@@ -14,21 +18,25 @@ from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Consumption
 from groundswell.common.bus.dead_letters import DeadLetters
-from groundswell.common.bus.messages import Outgoing, Received, reply
+from groundswell.common.bus.envelope import parse
+from groundswell.common.bus.messages import Outgoing, Received, outcome_of, reply
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.common.errors import Overloaded, Rejected
+from groundswell.common.ids import MessageId
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.names import Attribute
-from groundswell.common.telemetry.tracing import consumer_span
+from groundswell.common.telemetry.tracing import batch_span, consumer_span
 from groundswell.common.topics import Command
 
 MAX_ATTEMPTS = 3
 FIRST_BACKOFF_S = 0.2
+SESSION_S = 10.0
 
 log = structlog.get_logger(__name__)
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
+Item: TypeAlias = tuple[Record, Received[Any]]
 
 
 @dataclass(frozen=True)
@@ -40,10 +48,16 @@ class BusContext:
     publisher: Publisher
     clock: BrokerClock
     dead_letters: DeadLetters
+    session_s: float = SESSION_S
+    """How long a consumer that died keeps its partitions."""
 
 
 class Work:
-    """Runs the handler of a consumption on records; every record ends handled, expired or buried, or the task is cancelled."""
+    """Runs the handler of a consumption on records.
+
+    Every record ends handled, expired or buried, or the task is cancelled. `pause` is told how many seconds a handler
+    that is overloaded wants no more work.
+    """
 
     def __init__(self, consumption: Consumption, context: BusContext, pause: Callable[[float], None]) -> None:
         self._consumption = consumption
@@ -52,94 +66,107 @@ class Work:
 
     async def run(self, records: Sequence[Record], admitted: Callable[[], None]) -> None:
         """Work through `records`; `admitted` is called when long work was taken over."""
-        messages = [item for record in records if (item := await self._readable(record)) is not None]
-        if not messages:
-            return
-        if self._consumption.handle_batch and len(messages) > 1 and await self._whole_batch(messages):
-            return
-        for record, message in messages:
+        items = [item for record in records if (item := await self._readable(record)) is not None]
+        if self._consumption.handle_batch and len(items) > 1:
+            items = await self._together(items)
+        for record, message in items:
             with observed(message):
                 await self._one(record, message, admitted)
 
-    async def _readable(self, record: Record) -> tuple[Record, Received[Any]] | None:
+    async def _readable(self, record: Record) -> Item | None:
         try:
             message = decode(record, self._consumption.topic.by_type, self._context.clock)
         except Rejected as rejection:
             await self._bury(record, rejection.reason, attempts=0)
+            await self._tell_sender(record, rejection.reason)
             self._count("rejected")
             return None
-        if isinstance(self._consumption.topic, Command) and message.deadline <= time.time():
-            await self._expire(message)
+        if await self._lapsed(message):
             return None
         names.WAIT_SECONDS.labels(self._consumption.topic.name, message.envelope.tier.value).observe(
             max(0.0, time.time() - self._context.clock.to_local_s(record.timestamp)),
         )
         return record, message
 
-    async def _whole_batch(self, messages: Sequence[tuple[Record, Received[Any]]]) -> bool:
-        """Try the batch at once; False means: message by message, so that the one at fault costs itself only."""
-        handler = self._consumption.handle_batch
-        assert handler is not None  # noqa: S101 - only called for batches
-        started = time.monotonic()
-        try:
-            with observed(messages[0][1]):
-                outgoing = await handler([message for _, message in messages])
-                await self._context.publisher.publish_all(outgoing)
-        except Overloaded as overload:
-            self._pause(overload.retry_after_s)
-            return False
-        except Exception as error:  # noqa: BLE001 - a bug in one message must not cost its neighbours
-            log.warning("batch failed, trying its messages one by one", error=type(error).__name__, size=len(messages))
-            return False
-        for _, message in messages:
-            self._count("handled", message.envelope.tier.value)
-            self._took(message, started)
-        return True
+    async def _together(self, items: list[Item]) -> list[Item]:
+        """Handle a batch at once; returns what is left to try one by one, so that who is at fault costs itself only."""
+        while len(items) > 1:
+            started_ns = time.time_ns()
+            try:
+                await self._batch_effects([message for _, message in items], started_ns)
+            except Overloaded as overload:
+                await self._stand_back(overload)
+                items = [item for item in items if not await self._lapsed(item[1])]
+            except Exception as error:  # noqa: BLE001 - a bug in one message must not cost its neighbours
+                log.warning("batch failed, trying one by one", error=type(error).__name__, size=len(items))
+                return items
+            else:
+                for _, message in items:
+                    self._handled(message, started_ns)
+                return []
+        return items
+
+    async def _batch_effects(self, messages: Sequence[Received[Any]], started_ns: int) -> None:
+        handle = self._consumption.handle_batch
+        assert handle is not None  # noqa: S101 - only called for batches
+        with batch_span(messages[0].origin.topic, [message.envelope.trace for message in messages]):
+            outgoing = await handle(messages)
+        by_cause: dict[MessageId | None, list[Outgoing]] = defaultdict(list)
+        for outcome in outgoing:
+            by_cause[outcome.causation_id].append(outcome)
+        for message in messages:
+            with observed(message, started_ns):
+                await self._context.publisher.publish_all(by_cause.pop(message.envelope.message_id, ()))
+        for others in by_cause.values():
+            await self._context.publisher.publish_all(others)
 
     async def _one(self, record: Record, message: Received[Any], admitted: Callable[[], None]) -> None:
         failures = 0
         while True:
-            started = time.monotonic()
+            started_ns = time.time_ns()
             try:
                 await self._effects(message, admitted)
             except Rejected as rejection:
-                await self._give_up(record, message, rejection.reason, attempts=failures)
-                return
+                return await self._give_up(record, message, rejection.reason, failures)
             except Overloaded as overload:
-                if message.deadline <= time.time():
-                    await self._expire(message)
-                    return
-                log.info("paused", reason=overload.reason, retry_after_s=overload.retry_after_s)
-                self._pause(overload.retry_after_s)
-                await asyncio.sleep(overload.retry_after_s)
+                await self._stand_back(overload)
+                if await self._lapsed(message):
+                    return None
             except Exception as error:
                 failures += 1
                 log.exception("handler failed", attempt=failures)
                 if failures >= MAX_ATTEMPTS:
-                    await self._give_up(record, message, f"{type(error).__name__} in {self._context.service}", failures)
-                    return
+                    reason = f"{type(error).__name__} in {self._context.service}"
+                    return await self._give_up(record, message, reason, failures)
                 await asyncio.sleep(FIRST_BACKOFF_S * 2 ** (failures - 1))
             else:
-                self._count("handled", message.envelope.tier.value)
-                self._took(message, started)
-                return
+                return self._handled(message, started_ns)
 
     async def _effects(self, message: Received[Any], admitted: Callable[[], None]) -> None:
-        publish = self._context.publisher.publish
+        publisher = self._context.publisher
         if self._consumption.handle_stream:
             # Closed at once when a publish fails: the handler must know it before the message is tried again.
             async with aclosing(self._consumption.handle_stream(message)) as stream:
                 async for outgoing in stream:
-                    await publish(outgoing)
+                    await publisher.publish(outgoing)
                     admitted()
         elif self._consumption.handle_batch:
-            await self._context.publisher.publish_all(await self._consumption.handle_batch([message]))
+            await publisher.publish_all(await self._consumption.handle_batch([message]))
         elif self._consumption.handle:
-            await self._context.publisher.publish_all(await self._consumption.handle(message))
+            await publisher.publish_all(await self._consumption.handle(message))
 
-    async def _expire(self, message: Received[Any]) -> None:
+    async def _stand_back(self, overload: Overloaded) -> None:
+        log.info("paused", reason=overload.reason, retry_after_s=overload.retry_after_s)
+        self._pause(overload.retry_after_s)
+        await asyncio.sleep(overload.retry_after_s)
+
+    async def _lapsed(self, message: Received[Any]) -> bool:
+        """Whether a command's deadline has passed; then its sender was told. Facts and outcomes never lapse."""
+        if not isinstance(self._consumption.topic, Command) or message.deadline > time.time():
+            return False
         await self._answer(message, CommandExpired(command=message.envelope.type))
         self._count("expired", message.envelope.tier.value)
+        return True
 
     async def _give_up(self, record: Record, message: Received[Any], reason: str, attempts: int) -> None:
         await self._bury(record, reason, attempts)
@@ -147,33 +174,43 @@ class Work:
         self._count("failed", message.envelope.tier.value)
 
     async def _bury(self, record: Record, reason: str, attempts: int) -> None:
-        await until_taken(
-            lambda: self._context.dead_letters.bury(
-                self._consumption.topic,
-                record,
-                reason=reason,
-                attempts=attempts,
-            )
-        )
+        dead_letters, topic = self._context.dead_letters, self._consumption.topic
+        await until_taken(lambda: dead_letters.bury(topic, record, reason=reason, attempts=attempts))
 
     async def _answer(self, message: Received[Any], payload: CommandExpired | CommandFailed) -> None:
-        if message.envelope.reply_to is None:
+        if message.envelope.reply_to is not None:
+            await self._send_outcome(reply(message, payload))
+
+    async def _tell_sender(self, record: Record, reason: str) -> None:
+        """Answer a command that cannot be read, if its headers can."""
+        try:
+            envelope = parse(record.headers)
+        except Rejected:
             return
-        outgoing: Outgoing = reply(message, payload)
-        await until_taken(lambda: self._context.publisher.publish(outgoing))
+        if envelope.reply_to is not None:
+            failed = CommandFailed(command=envelope.type, reason=reason)
+            deadline = time.time() + envelope.remaining_ms / 1000
+            await self._send_outcome(outcome_of(envelope, envelope.reply_to, failed, key="", deadline=deadline))
+
+    async def _send_outcome(self, outgoing: Outgoing) -> None:
+        try:
+            await until_taken(lambda: self._context.publisher.publish(outgoing))
+        except Rejected as rejection:
+            log.warning("nobody can be told the outcome", topic=outgoing.topic, reason=rejection.reason)
+
+    def _handled(self, message: Received[Any], started_ns: int) -> None:
+        tier = message.envelope.tier.value
+        self._count("handled", tier)
+        seconds = max(0, time.time_ns() - started_ns) / 1e9
+        names.HANDLING_SECONDS.labels(self._consumption.topic.name, tier).observe(seconds)
 
     def _count(self, outcome: str, tier: str = "") -> None:
         names.MESSAGES_HANDLED.labels(self._consumption.topic.name, tier, outcome).inc()
 
-    def _took(self, message: Received[Any], started: float) -> None:
-        names.HANDLING_SECONDS.labels(self._consumption.topic.name, message.envelope.tier.value).observe(
-            time.monotonic() - started,
-        )
-
 
 @contextmanager
-def observed(message: Received[Any]) -> Iterator[None]:
-    """Logs and spans inside belong to `message`."""
+def observed(message: Received[Any], started_ns: int | None = None) -> Iterator[None]:
+    """Logs and spans inside belong to `message`; the span began at `started_ns` (Unix time), if that was before."""
     envelope = message.envelope
     attributes: dict[str, str | int] = {
         Attribute.MESSAGE_TYPE: envelope.type,
@@ -185,7 +222,7 @@ def observed(message: Received[Any]) -> Iterator[None]:
     }
     with (
         log_context(correlation_id=envelope.correlation_id, tenant=envelope.tenant, tier=envelope.tier.value),
-        consumer_span(message.origin.topic, envelope.trace, attributes),
+        consumer_span(message.origin.topic, envelope.trace, attributes, started_ns),
     ):
         yield
 

@@ -1,21 +1,23 @@
 """A consumer of one topic and tier: bounded prefetch, work completed out of order, contiguous explicit commits.
 
-Why not FastStream's subscribers: they commit positions, not completed work, and handle one record at a time. Why one consumer for each tier: a
-buffered partition that is not read blocks every fetch of its consumer.
+Why not FastStream's subscribers: they commit positions, not completed work, and handle one record at a time. Why one
+consumer for each tier: a buffered partition that is not read blocks every fetch of its consumer.
 """
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
 from aiokafka.errors import KafkaError
 
+from groundswell.common.bus.closing import close_consumer, within
 from groundswell.common.bus.consumption import Consumption
 from groundswell.common.bus.offsets import OffsetLedger
 from groundswell.common.bus.turns import TierGate
+from groundswell.common.bus.watchdog import Watchdog
 from groundswell.common.bus.work import BusContext, Record, Work
 from groundswell.common.errors import Unavailable
 from groundswell.common.telemetry import names
@@ -24,10 +26,13 @@ from groundswell.common.tiers import Tier
 POLL_MS = 200
 FETCH_WAIT_MS = 100
 COMMIT_EVERY_S = 0.1
+COMMIT_WITHIN_S = 5.0
+LOOK_EVERY_S = 15.0
+PATIENCE_S = 60.0
 REVOKE_WAIT_S = 5.0
+CANCEL_WAIT_S = 1.0
 STOP_WITHIN_S = 10.0
 REBALANCE_TIMEOUT_MS = 30_000
-SESSION_TIMEOUT_MS = 10_000
 BULK_FETCH_BYTES = 128 * 1024
 FETCH_BYTES = 1024 * 1024
 
@@ -39,16 +44,27 @@ def group_name(service: str, topic: str) -> str:
     return f"{service}.{topic}"
 
 
+@dataclass(frozen=True)
+class _Taken:
+    record: Record
+    ledger: OffsetLedger
+    """Of the assignment in which it was read: after a rebalance it counts for nothing."""
+
+
 @dataclass(eq=False)
 class _Job:
-    records: list[Record]
-    ledgers: dict[TopicPartition, OffsetLedger]
+    taken: Sequence[_Taken]
     started: bool = False
+    complete: bool = False
     task: asyncio.Task[None] = field(init=False)
 
-    def complete(self) -> None:
-        for record in self.records:
-            self.ledgers[TopicPartition(record.topic, record.partition)].complete(record.offset)
+    def mark_complete(self) -> None:
+        self.complete = True
+        for item in self.taken:
+            item.ledger.complete(item.record.offset)
+
+    def is_of(self, ledgers: Iterable[OffsetLedger]) -> bool:
+        return any(item.ledger is ledger for item in self.taken for ledger in ledgers)
 
 
 class WorkSource:
@@ -63,125 +79,141 @@ class WorkSource:
         self._gate = gate
         self._context = context
         self._work = Work(consumption, context, self._pause_for)
-        self._consumer: AIOKafkaConsumer | None = None
         self._ledgers: dict[TopicPartition, OffsetLedger] = {}
         self._jobs: set[_Job] = set()
+        self._taken_count = 0
         self._job_ended = asyncio.Event()
         self._joined = False
         self._failure: BaseException | None = None
         self._stopping = False
-        self._finished = asyncio.Event()
-        self._finished.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
         self._paused_until = 0.0
+        self._started: AIOKafkaConsumer | None = None
+        self._beside: set[asyncio.Task[None]] = set()
 
     @property
     def assigned(self) -> bool:
         """Whether the group has given this consumer its partitions (possibly none: more consumers than partitions)."""
         return self._joined
 
+    @property
+    def _consumer(self) -> AIOKafkaConsumer:
+        assert self._started is not None  # noqa: S101 - start() came first
+        return self._started
+
     async def start(self) -> None:
-        """Join the group. Raises Unavailable while the broker is away."""
-        bulk = self._tier is Tier.BULK
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._context.bootstrap,
-            client_id=self._context.service,
-            group_id=group_name(self._context.service, self.topic),
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=SESSION_TIMEOUT_MS,
-            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=BULK_FETCH_BYTES if bulk else FETCH_BYTES,
-        )
-        consumer.subscribe([self.topic], listener=_Listener(self))
+        """Connect and begin to join the group: `assigned` says when it has. Raises Unavailable while Kafka is away."""
+        consumer = self._new_consumer()
         try:
             await consumer.start()
-        except KafkaError as error:
-            await consumer.stop()
-            raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
-        self._consumer = consumer
+            # Subscribed only now: start() would wait for the group, which may wait for a member that died.
+            consumer.subscribe([self.topic], listener=_Listener(self))
+        except BaseException as error:
+            await close_consumer(consumer, STOP_WITHIN_S)
+            if isinstance(error, KafkaError):
+                raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
+            raise
+        self._started = consumer
+        self._beside = {asyncio.create_task(self._commit_regularly()), asyncio.create_task(self._watch())}
 
     async def run(self) -> None:
         """Take and complete work until `stop`; raises what cannot be mended here, so that the process restarts."""
-        self._finished.clear()
-        committing = asyncio.create_task(self._commit_regularly())
+        self._idle.clear()
         try:
             while not self._stopping:
-                if committing.done():
-                    committing.result()
+                for task in self._beside:
+                    if task.done():
+                        task.result()
                 await self._poll()
         finally:
-            self._finished.set()
-            committing.cancel()
-            await asyncio.gather(committing, return_exceptions=True)
+            self._idle.set()
         if self._failure is not None:
             raise self._failure
 
     async def stop(self, drain_s: float) -> None:
         """Take no more, finish what runs within `drain_s`, commit, leave the group. Always returns."""
         self._stopping = True
-        await _wait(self._finished, seconds=STOP_WITHIN_S)
-        self._drop(job for job in self._jobs if not job.started)
-        await self._settle(self._jobs, drain_s)
-        self._drop(self._jobs)
-        if self._consumer is None:
-            return
-        try:
-            async with asyncio.timeout(STOP_WITHIN_S):
-                await self._commit(self._ledgers)
-                await self._consumer.stop()
-        except (KafkaError, TimeoutError) as error:
-            log.warning("left the group without a last commit", topic=self.topic, error=type(error).__name__)
+        await _wait(self._idle, STOP_WITHIN_S)
+        _cancel(job for job in self._jobs if not job.started)
+        await _settle(self._jobs, drain_s)
+        _cancel(self._jobs)
+        await _settle(self._jobs, CANCEL_WAIT_S)
+        for task in self._beside:
+            task.cancel()
+        await asyncio.gather(*self._beside, return_exceptions=True)
+        if self._started is not None:
+            await within(self._commit(self._ledgers), COMMIT_WITHIN_S, "left without a last commit")
+            await close_consumer(self._started, STOP_WITHIN_S)
+
+    def _new_consumer(self) -> AIOKafkaConsumer:
+        return AIOKafkaConsumer(
+            bootstrap_servers=self._context.bootstrap,
+            client_id=self._context.service,
+            group_id=group_name(self._context.service, self.topic),
+            enable_auto_commit=False,
+            auto_offset_reset="earliest",
+            session_timeout_ms=int(self._context.session_s * 1000),
+            heartbeat_interval_ms=int(self._context.session_s * 1000 / 4),
+            rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            fetch_max_wait_ms=FETCH_WAIT_MS,
+            max_partition_fetch_bytes=BULK_FETCH_BYTES if self._tier is Tier.BULK else FETCH_BYTES,
+        )
 
     async def _poll(self) -> None:
-        assert self._consumer is not None  # noqa: S101 - start() came first
         room = self._room()
         self._set_paused(room <= 0)
         if room <= 0:
             self._job_ended.clear()
-            await _wait(self._job_ended, seconds=POLL_MS / 1000)
+            await _wait(self._job_ended, POLL_MS / 1000)
         # Polls also while paused: the group takes a consumer that does not poll for dead.
-        # Never cancelled: a cancelled getmany leaks its count and switches that liveness check off.
-        timeout_ms = POLL_MS if room > 0 else 0
-        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=self._poll_size(room))
-        records = [record for batch in fetched.values() for record in batch]
-        if records and self._consumption.batch:
-            records += await self._fill(len(records))
+        taken = await self._fetch(POLL_MS if room > 0 else 0, self._most(room))
+        if taken and self._consumption.batch:
+            taken += await self._fill(len(taken))
         if not self._stopping:
-            self._take(records)
-
-    def _poll_size(self, room: int) -> int:
-        most = self._consumption.batch.messages if self._consumption.batch else room
-        return max(1, min(room, most))
-
-    async def _fill(self, have: int) -> list[Record]:
-        """Wait, within the batch's bounds, for more records."""
-        assert self._consumer is not None  # noqa: S101
-        assert self._consumption.batch is not None  # noqa: S101
-        batch = self._consumption.batch
-        more: list[Record] = []
-        until = time.monotonic() + batch.wait_s
-        while have + len(more) < batch.messages and (left := until - time.monotonic()) > 0:
-            fetched = await self._consumer.getmany(
-                timeout_ms=int(left * 1000) + 1,
-                max_records=batch.messages - have - len(more),
-            )
-            more += [record for records in fetched.values() for record in records]
-        return more
+            self._begin([item for item in taken if self._is_current(item)])
 
     def _room(self) -> int:
+        """How many more jobs may be taken now."""
         if time.monotonic() < self._paused_until:
             return 0
-        taken = sum(len(job.records) for job in self._jobs)
-        return self._consumption.slots + self._consumption.prefetch - taken
+        return self._consumption.slots + self._consumption.prefetch - len(self._jobs)
 
-    def _take(self, records: list[Record]) -> None:
-        for record in records:
-            self._ledgers[TopicPartition(record.topic, record.partition)].take(record.offset)
-        groups = [records] if self._consumption.batch else [[record] for record in records]
+    def _most(self, room: int) -> int:
+        return self._consumption.batch.messages if self._consumption.batch else max(1, room)
+
+    async def _fetch(self, timeout_ms: int, most: int) -> list[_Taken]:
+        # Never cancelled: a cancelled getmany leaks its count and switches the group's liveness check off.
+        fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
+        return [self._take(record) for records in fetched.values() for record in records]
+
+    def _take(self, record: Record) -> _Taken:
+        ledger = self._ledgers.setdefault(TopicPartition(record.topic, record.partition), OffsetLedger())
+        ledger.take(record.offset)
+        self._taken_count += 1
+        return _Taken(record, ledger)
+
+    async def _fill(self, have: int) -> list[_Taken]:
+        """Wait, within the batch's bounds, for more records."""
+        assert self._consumption.batch is not None  # noqa: S101
+        batch = self._consumption.batch
+        more: list[_Taken] = []
+        until = time.monotonic() + batch.wait_s
+        while not self._stopping and (missing := batch.messages - have - len(more)) > 0:
+            left_ms = int((until - time.monotonic()) * 1000)
+            if left_ms <= 0:
+                break
+            more += await self._fetch(min(left_ms, POLL_MS), missing)
+        return more
+
+    def _is_current(self, item: _Taken) -> bool:
+        return self._ledgers.get(TopicPartition(item.record.topic, item.record.partition)) is item.ledger
+
+    def _begin(self, taken: list[_Taken]) -> None:
+        groups = [taken] if self._consumption.batch else [[item] for item in taken]
         for group in groups:
             if group:
-                job = _Job(group, dict(self._ledgers))
+                job = _Job(group)
                 self._jobs.add(job)
                 job.task = asyncio.create_task(self._run_job(job))
                 job.task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]
@@ -190,85 +222,105 @@ class WorkSource:
     async def _run_job(self, job: _Job) -> None:
         async with self._gate.turn(self._tier):
             job.started = True
-            await self._work.run(job.records, admitted=job.complete)
-            job.complete()
+            await self._work.run([item.record for item in job.taken], admitted=job.mark_complete)
+            job.mark_complete()
 
     def _ended(self, job: _Job) -> None:
         self._jobs.discard(job)
         self._job_ended.set()
         self._measure()
         if not job.task.cancelled() and (error := job.task.exception()) is not None:
-            log.error("job ended without an outcome; its records come again after a restart", error=repr(error))
+            log.error("job ended without an outcome; its records come again", error=type(error).__name__)
             self._failure, self._stopping = error, True
 
     def _measure(self) -> None:
         labels = (self._consumption.topic.name, self._tier.value)
-        names.IN_FLIGHT.labels(*labels).set(sum(len(ledger) for ledger in self._ledgers.values()))
-        if self._consumer is not None:
-            names.LAG.labels(*labels).set(sum(map(self._lag, self._ledgers)))
+        names.IN_FLIGHT.labels(*labels).set(sum(len(job.taken) for job in self._jobs))
+        names.LAG.labels(*labels).set(sum(map(self._lag, self._ledgers)))
 
     def _lag(self, partition: TopicPartition) -> int:
-        assert self._consumer is not None  # noqa: S101
-        end, taken = self._consumer.highwater(partition), self._ledgers[partition].position
-        return max(0, end - taken) if end is not None and taken is not None else 0
+        taken = self._ledgers[partition].position
+        if taken is None or partition not in self._consumer.assignment():
+            return 0
+        return max(0, (self._consumer.highwater(partition) or 0) - taken)
 
     def _pause_for(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
 
     def _set_paused(self, paused: bool) -> None:
-        assert self._consumer is not None  # noqa: S101
         assignment = self._consumer.assignment()
+        already = self._consumer.paused() & assignment
         if paused:
-            self._consumer.pause(*assignment)
-        elif stopped := self._consumer.paused() & assignment:
-            self._consumer.resume(*stopped)
+            self._consumer.pause(*(assignment - already))
+        else:
+            self._consumer.resume(*already)
 
     async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
             await self._commit(self._ledgers)
 
-    async def _commit(self, ledgers: dict[TopicPartition, OffsetLedger]) -> None:
-        assert self._consumer is not None  # noqa: S101
+    async def _commit(self, ledgers: Mapping[TopicPartition, OffsetLedger]) -> None:
         due = {
-            partition: offset for partition, ledger in ledgers.items() if (offset := ledger.committable()) is not None
+            partition: (ledger, offset)
+            for partition, ledger in ledgers.items()
+            if (offset := ledger.committable()) is not None
         }
         if not due:
             return
+        offsets = {partition: OffsetAndMetadata(offset, "") for partition, (_, offset) in due.items()}
         try:
-            await self._consumer.commit({partition: OffsetAndMetadata(offset, "") for partition, offset in due.items()})
+            await self._consumer.commit(offsets)
         except KafkaError as error:
             # The group moved on or the broker is away: either the next commit covers it, or the records come again.
             names.COMMIT_FAILURES.labels(self._consumption.topic.name, self._tier.value).inc()
             log.warning("commit refused", topic=self.topic, error=type(error).__name__)
             return
-        for partition, offset in due.items():
-            ledgers[partition].committed(offset)
+        for ledger, offset in due.values():
+            ledger.committed(offset)
+
+    async def _watch(self) -> None:
+        watchdog = Watchdog(PATIENCE_S)
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                async with asyncio.timeout(LOOK_EVERY_S):
+                    behind = await self._is_behind()
+            except (KafkaError, TimeoutError):
+                behind = False  # the broker is away: nothing to take
+            watchdog.look(time.monotonic(), free=self._room() > 0, behind=behind, taken=self._taken_count)
+
+    async def _is_behind(self) -> bool:
+        partitions = self._consumer.assignment()
+        ends = await self._consumer.end_offsets(list(partitions)) if partitions else {}
+        still = ends.keys() & self._consumer.assignment()
+        return any([ends[partition] > await self._consumer.position(partition) for partition in still])
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
-        """Let short work in flight finish and commit before another member takes the partitions."""
+        """Let what is in flight finish, or be admitted, and commit it before another member takes the partitions."""
         gone = {partition: self._ledgers[partition] for partition in partitions if partition in self._ledgers}
-        touched = {job for job in self._jobs if any(TopicPartition(r.topic, r.partition) in gone for r in job.records)}
-        self._drop(job for job in touched if not job.started)
-        if self._consumption.handle_stream is None:
-            await self._settle({job for job in touched if job.started}, REVOKE_WAIT_S)
-        await self._commit(gone)
-        for partition in gone:
-            self._ledgers.pop(partition, None)
+        touched = {job for job in self._jobs if job.is_of(gone.values())}
+        try:
+            _cancel(job for job in touched if not job.started)
+            await self._until_complete({job for job in touched if job.started}, REVOKE_WAIT_S)
+            if self._consumption.handle_stream:
+                _cancel(job for job in touched if not job.complete)  # nobody has admitted it: it comes again
+            await self._commit(gone)
+        finally:
+            for partition, ledger in gone.items():
+                if self._ledgers.get(partition) is ledger:
+                    del self._ledgers[partition]
+            self._measure()
 
     def adopted(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = True
         for partition in partitions:
-            self._ledgers[partition] = OffsetLedger()
+            self._ledgers.setdefault(partition, OffsetLedger())
 
-    def _drop(self, jobs: Iterable[_Job]) -> None:
-        for job in list(jobs):
-            job.task.cancel()
-
-    async def _settle(self, jobs: set[_Job], seconds: float) -> None:
-        tasks = {job.task for job in jobs}
-        if tasks:
-            await asyncio.wait(tasks, timeout=seconds)
+    async def _until_complete(self, jobs: set[_Job], seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while any(not job.complete and not job.task.done() for job in jobs) and time.monotonic() < until:
+            await asyncio.wait({job.task for job in jobs}, timeout=0.02, return_when=asyncio.ALL_COMPLETED)
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -280,6 +332,17 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._source.adopted(assigned)
+
+
+def _cancel(jobs: Iterable[_Job]) -> None:
+    for job in list(jobs):
+        job.task.cancel()
+
+
+async def _settle(jobs: Iterable[_Job], seconds: float) -> None:
+    tasks = {job.task for job in jobs}
+    if tasks:
+        await asyncio.wait(tasks, timeout=seconds)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

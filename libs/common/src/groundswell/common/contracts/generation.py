@@ -1,7 +1,7 @@
 """To the generator, and what it says while it works.
 
-An attempt is one run of one request in one worker. Every reader takes only the attempt and worker that it bound itself to, and cuts back to the
-admitted prefix length.
+An attempt is one run of one request in one worker. Every reader takes only the attempt and worker that it bound itself
+to, and cuts back to the admitted prefix length.
 """
 
 from enum import StrEnum
@@ -28,7 +28,10 @@ class Sampling(Message):
 
 
 class GenerateAnswer(Message):
-    """Continue `messages` after `prefix_token_ids` (tokens of an earlier attempt, already received), up to `max_tokens` in all."""
+    """Continue `messages` after `prefix_token_ids`, up to `max_tokens` in all.
+
+    The prefix is what an earlier attempt generated and the orchestrator already received.
+    """
 
     request_id: RequestId
     attempt: int = 1
@@ -52,7 +55,9 @@ class GenerationAdmitted(Message):
 
 
 class TokensGenerated(Message):
-    """Tokens `[position, position + len(token_ids))` of the answer. `text` is what they add; it never holds half a character.
+    """Tokens `[position, position + len(token_ids))` of the answer.
+
+    `text` is what they add; it never holds half a character.
 
     `sequence` counts these messages of one attempt from 0.
     """

@@ -16,7 +16,8 @@ class TextRole(StrEnum):
 class CheckText(Message):
     """Judge `text`, which is `[start, start + len(text))` of the whole.
 
-    The first `overlap` code points were released before and are there for patterns that began in them. `final`: no more follows.
+    The first `overlap` code points were released before and are there for patterns that began in them. `final`: no
+    more follows.
     `window` numbers the windows of one text from 0; an input is one final window.
     """
 
@@ -31,7 +32,10 @@ class CheckText(Message):
 
 
 class TextCleared(Message):
-    """`[start, cleared_until)` may be released. `cleared_until` is the start of the longest suffix that could still become forbidden."""
+    """`[start, cleared_until)` may be released.
+
+    `cleared_until` is the start of the longest suffix that could still become forbidden.
+    """
 
     request_id: RequestId
     role: TextRole
@@ -43,7 +47,10 @@ class TextCleared(Message):
 
 
 class TextBlocked(Message):
-    """A rule forbids `[start, end)`. Text before `start` may be released; `reason` is fit for the client and quotes nothing."""
+    """A rule forbids `[start, end)`; text before `start` may be released.
+
+    `reason` is fit for the client and quotes nothing.
+    """
 
     request_id: RequestId
     role: TextRole

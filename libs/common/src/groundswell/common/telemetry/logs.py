@@ -1,15 +1,22 @@
-"""Structured logs: one JSON object a line on standard error. They carry ids, never a prompt, a document or an answer."""
+"""Structured logs: one JSON object a line on standard error.
+
+They carry ids, never a prompt, a document or an answer. So of an exception they carry its type and where it was raised;
+its message only where such text cannot be in it.
+"""
 
 import logging
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import structlog
 
+from groundswell.common.errors import GroundswellError
 from groundswell.common.telemetry.tracing import current_trace_id
 
 Event = structlog.typing.EventDict
+QUOTES_NOTHING = (GroundswellError, ConnectionError, ImportError, AttributeError, TypeError, NotImplementedError)
 
 
 def configure_logging(service: str, level: str) -> None:
@@ -26,7 +33,7 @@ def configure_logging(service: str, level: str) -> None:
             foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.format_exc_info,
+                _exception_without_values,
                 structlog.processors.JSONRenderer(),
             ],
         ),
@@ -55,3 +62,24 @@ def _add_trace(_logger: object, _method: str, event: Event) -> Event:
     if trace_id:
         event["trace_id"] = trace_id
     return event
+
+
+def _exception_without_values(_logger: object, _method: str, event: Event) -> Event:
+    info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if info is True else info[1] if isinstance(info, tuple) else info
+    if isinstance(error, BaseException):
+        event["exception"] = "\n".join(_story(error))
+    return event
+
+
+def _story(error: BaseException) -> Iterator[str]:
+    """The causes first, as Python tells them: frames, then type, then the message if it quotes nothing."""
+    earlier = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if earlier is not None:
+        yield from _story(earlier)
+    yield from (line.rstrip() for line in traceback.format_tb(error.__traceback__))
+    message = f": {error}" if isinstance(error, QUOTES_NOTHING) else ""
+    yield f"{type(error).__module__}.{type(error).__qualname__}{message}"
+    if isinstance(error, BaseExceptionGroup):
+        for inner in error.exceptions:
+            yield from _story(inner)

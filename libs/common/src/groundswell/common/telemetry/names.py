@@ -1,4 +1,7 @@
-"""Every metric, span attribute and log field, with kind, unit and meaning. Labels come from an allow-list: never a user, a tenant or an id."""
+"""Every metric, span attribute and log field, with kind, unit and meaning.
+
+Labels come from an allow-list: never a user, a tenant or an id.
+"""
 
 from enum import StrEnum
 
@@ -43,6 +46,7 @@ class Attribute(StrEnum):
     SYSTEM = "messaging.system"
     PARTITION = "messaging.kafka.destination.partition"
     OFFSET = "messaging.kafka.message.offset"
+    BATCH_SIZE = "messaging.batch.message_count"
 
 
 # Bus

@@ -1,6 +1,9 @@
-"""Traces that go through the topics: W3C context travels in the headers, each hop is a producer and a consumer span."""
+"""Traces that go through the topics: W3C context travels in the headers, each hop is a producer and a consumer span.
 
-from collections.abc import Iterator, Mapping
+Spans carry ids and the type of an error, never its message: that may quote a prompt or a document.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 
 from opentelemetry import propagate, trace
@@ -8,7 +11,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import Span, SpanKind
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 from groundswell.common.telemetry.names import Attribute
 
@@ -30,33 +33,45 @@ def configure_tracing(service: str, endpoint: str | None) -> TracerProvider:
 @contextmanager
 def producer_span(destination: str, attributes: Mapping[str, str | int]) -> Iterator[dict[str, str]]:
     """A span for one publish; yields the headers that carry it."""
-    with _tracer.start_as_current_span(
-        f"{destination} publish",
-        kind=SpanKind.PRODUCER,
-        attributes={Attribute.SYSTEM: "kafka", Attribute.DESTINATION: destination, **attributes},
-    ):
-        carrier: dict[str, str] = {}
-        propagate.inject(carrier)
-        yield carrier
+    with _span(f"{destination} publish", SpanKind.PRODUCER, attributes=_messaging(destination, attributes)):
+        yield current_carrier()
 
 
 @contextmanager
-def consumer_span(destination: str, carrier: Mapping[str, str], attributes: Mapping[str, str | int]) -> Iterator[Span]:
-    """A span for handling one record, child of the span that published it."""
-    with _tracer.start_as_current_span(
+def consumer_span(
+    destination: str,
+    carrier: Mapping[str, str],
+    attributes: Mapping[str, str | int],
+    started_ns: int | None = None,
+) -> Iterator[Span]:
+    """A span for handling one record, child of the span that published it.
+
+    `started_ns`: Unix time, if it began before.
+    """
+    with _span(
         f"{destination} process",
-        context=propagate.extract(carrier),
-        kind=SpanKind.CONSUMER,
-        attributes={Attribute.SYSTEM: "kafka", Attribute.DESTINATION: destination, **attributes},
-    ) as span:
-        yield span
+        SpanKind.CONSUMER,
+        carrier=carrier,
+        attributes=_messaging(destination, attributes),
+        started_ns=started_ns,
+    ) as current:
+        yield current
+
+
+@contextmanager
+def batch_span(destination: str, carriers: Iterable[Mapping[str, str]]) -> Iterator[Span]:
+    """A span for handling records together, linked to the spans that published them: it is a child of none."""
+    contexts = [trace.get_current_span(propagate.extract(carrier)).get_span_context() for carrier in carriers]
+    links = [Link(context) for context in contexts if context.is_valid]
+    attributes = _messaging(destination, {Attribute.BATCH_SIZE: len(contexts)})
+    with _span(f"{destination} process", SpanKind.CONSUMER, attributes=attributes, links=links) as current:
+        yield current
 
 
 @contextmanager
 def span(name: str, kind: SpanKind = SpanKind.INTERNAL, carrier: Mapping[str, str] | None = None) -> Iterator[Span]:
     """A span of our own; child of what `carrier` (headers) names, else of the current one."""
-    context = propagate.extract(carrier) if carrier is not None else None
-    with _tracer.start_as_current_span(name, context=context, kind=kind) as current:
+    with _span(name, kind, carrier=carrier) as current:
         yield current
 
 
@@ -71,3 +86,34 @@ def current_trace_id() -> str | None:
     """32 hex digits, or None outside a trace."""
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
+
+
+def _messaging(destination: str, attributes: Mapping[str, str | int]) -> dict[str, str | int]:
+    return {Attribute.SYSTEM: "kafka", Attribute.DESTINATION: destination, **attributes}
+
+
+@contextmanager
+def _span(
+    name: str,
+    kind: SpanKind,
+    *,
+    carrier: Mapping[str, str] | None = None,
+    attributes: Mapping[str, str | int] | None = None,
+    links: Iterable[Link] = (),
+    started_ns: int | None = None,
+) -> Iterator[Span]:
+    with _tracer.start_as_current_span(
+        name,
+        context=propagate.extract(carrier) if carrier is not None else None,
+        kind=kind,
+        attributes=attributes,
+        links=list(links),
+        start_time=started_ns,
+        record_exception=False,
+        set_status_on_exception=False,
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            current.set_status(StatusCode.ERROR, type(error).__name__)
+            raise
