@@ -23,6 +23,8 @@ MARK = "GROUNDSWELL_SUPERVISED_BY"
 def start(home: Home, programs: Programs) -> None:
     """Starts the supervisor in a session of its own; returns once it holds its lock."""
     end_orphans(home)
+    for stale in home.run.glob("*-*.json"):
+        stale.unlink(missing_ok=True)
     marked = [program.model_copy(update={"env": {**program.env, MARK: home.key}}) for program in programs.programs]
     save(home, programs.model_copy(update={"programs": tuple(marked)}))
     launch(home)
