@@ -355,6 +355,10 @@ class TestBadInput:
         assert isinstance(event.payload, DocumentRejected)
         assert event.payload.code == "unreadable"
 
+    async def test_a_name_that_no_store_takes_is_refused(self, ingest: Ingest) -> None:
+        with pytest.raises(Rejected, match="NUL"):
+            await ingest.ingest(FIRST, 1, name="a\0.md")
+
     async def test_nobody_touches_a_document_of_another_team(self, ingest: Ingest) -> None:
         await ingest.make_live(FIRST, 1)
         with pytest.raises(Rejected):

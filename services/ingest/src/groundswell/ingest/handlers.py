@@ -50,6 +50,8 @@ class Deps:
 async def ingest_document(message: Received[IngestDocument], *, deps: Deps) -> Sequence[Outgoing]:
     """Read the blob outside any transaction, then make it a version, unless a newer revision came meanwhile."""
     command = message.payload
+    if "\0" in command.name + command.source:
+        raise Rejected("the name of a document or source holds a NUL character")
     reading: Reading | Rejection | None = None
     while True:
         async with deps.documents.enrolled(
