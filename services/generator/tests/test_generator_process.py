@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import select
 import signal
 import sys
 import time
@@ -219,3 +220,24 @@ async def test_a_drained_worker_hands_back_and_another_goes_on(components: "Addr
         async with generator(components.kafka, tmp_path):
             rest = await client.ask(LONG, attempt=2, prefix_token_ids=prefix)
             assert text_of(replies) + text_of(await client.until(rest, AnswerCompleted)) == LONG.rstrip()
+
+
+@pytest.mark.models
+async def test_a_real_model_writes_through_kafka_and_leaves_with_its_parent(
+    components: "Addresses", tmp_path: Path
+) -> None:
+    async with (
+        connected(components.kafka) as client,
+        generator(components.kafka, tmp_path, MODEL="smollm2-135m") as process,
+    ):
+        request_id = await client.ask("What is the capital of France?", model="smollm2-135m", max_tokens=20)
+        replies = await client.until(request_id, AnswerCompleted)
+        assert text_of(replies) == "The capital of France is Paris."
+        children = await asyncio.to_thread(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text)
+        exited = [os.pidfd_open(int(child)) for child in children.split()]
+        process.terminate()
+        assert await process.wait() == 0
+        for child in exited:
+            assert select.select([child], [], [], 0)[0], "the model's process outlived a clean exit"
+            os.close(child)
+        assert exited

@@ -32,7 +32,7 @@ def build(settings: Settings | None = None) -> Service:
     model = _model(settings.model)
     engine = _engine(model, settings)
     deps = Generation(engine=engine, model=model.name, worker=_worker_id(), slots=settings.generator_slots)
-    beat = _Heartbeat(deps, settings.generator_hand_back_after_s)
+    beat = _Heartbeat(deps, hand_back_after_s=min(settings.generator_hand_back_after_s, settings.drain_s / 2))
     return Service(
         name="generator",
         settings=settings,
