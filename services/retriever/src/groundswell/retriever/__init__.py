@@ -1,1 +1,4 @@
-"""Reacts to queries; promises passages within the caller's rights from current versions only."""
+"""Reacts to RetrievePassages; promises passages within the caller's rights and from current versions only.
+
+Says so when nothing is near the question.
+"""
