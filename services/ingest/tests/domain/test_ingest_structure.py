@@ -162,13 +162,15 @@ class TestTitle:
     @pytest.mark.parametrize(
         ("text", "title"),
         [
-            ("text\n\n## First\n\n# Second\n", "First"),
+            ("text\n\n## Part\n\n# Title\n\n# Other\n", "Title"),
+            ("<img>\n\n## Opening\n\n## Other\n", "Opening"),
+            ("text\n\n## Usage\n", "c.md"),
             ("no heading\n", "c.md"),
             ("#\n\ntext", "c.md"),
             ("---\ntitle:\n---\n# H\n", "H"),
         ],
     )
-    def test_the_first_heading_or_else_the_file_name(self, text: str, title: str) -> None:
+    def test_the_outermost_or_opening_heading_or_else_the_file_name(self, text: str, title: str) -> None:
         assert outline(text, FileType.MARKDOWN, "a/b/c.md").title == title
 
 

@@ -26,6 +26,9 @@ class BlockKind(StrEnum):
         return self in {BlockKind.PARAGRAPH, BlockKind.LIST_ITEM}
 
 
+_BEFORE_THE_TITLE = frozenset({BlockKind.FRONT_MATTER, BlockKind.MARKUP})
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """`[start, end)` in code points; `heading_path` from the outermost heading inwards, its own text included."""
@@ -77,7 +80,14 @@ class OutlineBuilder:
         self._blocks: list[Block] = []
         self._open: list[tuple[int, str]] = []
         self._next_line = 0
-        self.first_heading = ""
+        self._has_begun = False
+        self._opening_heading = ""
+        self._outermost_heading = ""
+
+    @property
+    def title(self) -> str:
+        """The first heading of the outermost level, else the one that the text opens with, else nothing."""
+        return self._outermost_heading or self._opening_heading
 
     def add(self, span: LineSpan) -> None:
         if not self._text[self._starts[span.first] : self._starts[span.end]].strip():
@@ -102,9 +112,13 @@ class OutlineBuilder:
         heading = span.heading[:LONGEST_HEADING].strip()
         if heading:
             self._open.append((span.level, heading))
-            self.first_heading = self.first_heading or heading
+            if span.level == 1:
+                self._outermost_heading = self._outermost_heading or heading
+            if not self._has_begun:
+                self._opening_heading = heading
 
     def _append(self, kind: BlockKind, first: int, end: int) -> None:
+        self._has_begun = self._has_begun or kind not in _BEFORE_THE_TITLE
         start = self._starts[first] if self._blocks else 0
         self._stretch(start)
         self._blocks.append(Block(kind, start, self._starts[end], tuple(heading for _, heading in self._open)))

@@ -17,7 +17,7 @@ _READERS = {
 
 
 def outline(text: str, file_type: FileType, name: str) -> Outline:
-    """Blocks that partition `text`, and a title: the front matter's, else the first heading, else the file's name.
+    """Blocks that partition `text`, and a title: the front matter's, else the title heading, else the file's name.
 
     Linear in the length of the text for any input.
     """
@@ -27,4 +27,4 @@ def outline(text: str, file_type: FileType, name: str) -> Outline:
         builder.add(span)
     blocks = builder.finish()
     stated = front_matter_title(text) if file_type is FileType.MARKDOWN else None
-    return Outline(stated or builder.first_heading or name.replace("\\", "/").rsplit("/", 1)[-1], blocks)
+    return Outline(stated or builder.title or name.replace("\\", "/").rsplit("/", 1)[-1], blocks)
