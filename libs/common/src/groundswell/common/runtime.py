@@ -10,18 +10,17 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 import structlog
-import uvicorn
 
 from groundswell.common.bus.connection import Bus, Subscription
 from groundswell.common.bus.health import health_app
 from groundswell.common.errors import Misconfigured, Overloaded
+from groundswell.common.serving import HttpServer
 from groundswell.common.settings import ServiceSettings
 from groundswell.common.telemetry.logs import configure_logging
 from groundswell.common.telemetry.tracing import configure_tracing
@@ -93,7 +92,12 @@ def run(name: str, build: Callable[[], Service]) -> None:
 class _Process:
     def __init__(self, service: Service) -> None:
         self._service = service
-        self._bus = Bus(service.settings.kafka, service=service.name, subscriptions=service.subscriptions)
+        self._bus = Bus(
+            service.settings.kafka,
+            service=service.name,
+            subscriptions=service.subscriptions,
+            session_s=service.settings.session_s,
+        )
         self._missing: dict[str, str] = dict.fromkeys(("kafka", *service.resources), "not opened yet")
         self._opened: list[str] = []
         self._connected = False
@@ -105,7 +109,7 @@ class _Process:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
-        health = _Health(self.missing, self._service.settings.health_port)
+        health = HttpServer(health_app(self.missing), _listen(self._service.settings.health_port))
         await health.start()
         run_file = _write_run_file(self._service, health.port)
         try:
@@ -113,7 +117,7 @@ class _Process:
         finally:
             await self._shut_down()
             run_file.unlink(missing_ok=True)
-            await health.stop()
+            await health.stop(grace_s=0.0)
 
     def missing(self) -> dict[str, str]:
         """What keeps the service from working, by name."""
@@ -204,39 +208,6 @@ class _Process:
 
     def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.add(asyncio.create_task(_run(work)))
-
-
-class _Health:
-    """The HTTP server of /healthz, /readyz and /metrics, on loopback."""
-
-    def __init__(self, missing: Callable[[], dict[str, str]], port: int) -> None:
-        config = uvicorn.Config(health_app(missing), log_config=None, lifespan="off", access_log=False)
-        self._server = _Server(config)
-        self._socket = _listen(port)
-        self._serving: asyncio.Task[None] | None = None
-
-    @property
-    def port(self) -> int:
-        port: int = self._socket.getsockname()[1]
-        return port
-
-    async def start(self) -> None:
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
-        while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
-            await asyncio.sleep(0.005)
-
-    async def stop(self) -> None:
-        self._server.should_exit = self._server.force_exit = True
-        if self._serving is not None:
-            await _bounded("health", self._serving, CLOSE_WITHIN_S)
-
-
-class _Server(uvicorn.Server):
-    """Leaves the signals to the process: it drains before it stops answering."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
 
 
 def _listen(port: int) -> socket.socket:

@@ -1,4 +1,4 @@
-"""Can a question be answered? Only if this replica takes questions and somebody reads each topic that one goes through."""
+"""Can a question be answered? Only if this replica takes questions and somebody reads each topic of its path."""
 
 import asyncio
 from collections.abc import Callable
