@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 
 from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
@@ -74,6 +74,9 @@ class RequestLedger(Protocol):
     async def expire_overdue(self, grace_s: float) -> int:
         """End requests that are past their deadline and that nobody ended; returns how many."""
 
+    async def forget_ended(self, keep_s: float) -> int:
+        """Delete requests that ended longer ago than `keep_s`; returns how many."""
+
 
 @dataclass(frozen=True)
 class KeyRecord:
@@ -94,14 +97,19 @@ class Keys(Protocol):
     async def create(self, team: TeamId, groups: Sequence[str], *, operator: bool, name: str) -> tuple[KeyRecord, str]:
         """Make a key, and its team if missing; the second value is the secret, shown this once."""
 
-    async def list(self, team: TeamId | None) -> list[KeyRecord]: ...
+    async def list(self, team: TeamId | None) -> list[KeyRecord]:
+        """Keys of a team or of all, revoked ones too, oldest first."""
 
-    async def revoke(self, key: KeyId) -> bool: ...
+    async def revoke(self, key: KeyId) -> bool:
+        """Refuse the key from now on; False if there is none that is not revoked yet."""
 
 
 @dataclass(frozen=True)
 class DocumentRecord:
-    """A document as ingest's view `ingest.documents_overview` shows it."""
+    """A document as ingest shows it. `state`: pending, live or failed.
+
+    `version` is the live one. A failed document with a version is still answered from that version.
+    """
 
     document_id: DocumentId
     team: TeamId
@@ -114,24 +122,53 @@ class DocumentRecord:
     chunks: int
     bytes: int
     sha256: str | None
+    file_type: str | None
     failure: str | None
+    created: datetime
     updated: datetime
 
 
+@dataclass(frozen=True)
+class SourceRecord:
+    """Where documents of a team come from, counted over what is there now."""
+
+    name: str
+    documents: int
+    failed: int
+    updated: datetime
+
+
+@dataclass(frozen=True)
+class Submission:
+    """A document on its way to ingest. `revision` orders what happens to it."""
+
+    document_id: DocumentId
+    revision: int
+
+
 class Library(Protocol):
-    """Documents of a team: reading is ingest's view, writing goes through its commands."""
+    """Documents that a caller may read: ingest's views, and what was just sent there. Writing is by its commands.
+
+    Each method raises Unavailable if what it needs is away.
+    """
 
     async def documents(
-        self, team: TeamId, *, source: str | None, state: str | None, limit: int, after: str | None
-    ) -> list[DocumentRecord]: ...
+        self, caller: Caller, *, source: str | None, states: Sequence[str], limit: int, after: str | None
+    ) -> list[DocumentRecord]:
+        """Documents of the caller's team by ascending id, those after id `after`; no `states` are all states."""
 
-    async def document(self, team: TeamId, document: DocumentId) -> DocumentRecord | None: ...
+    async def document(self, caller: Caller, document: DocumentId) -> DocumentRecord | None:
+        """None also if the caller may not read it: of the own team or shared, and by its access list."""
 
-    async def text(self, team: TeamId, document: DocumentId) -> str | None: ...
+    async def text(self, caller: Caller, document: DocumentId, version: int | None = None) -> str | None:
+        """The text of the live version, or of an earlier one that is still kept."""
+
+    async def sources(self, caller: Caller) -> list[SourceRecord]: ...
 
     async def upload(
         self, caller: Caller, *, source: str, name: str, content: bytes, modified: datetime | None
-    ) -> dict[str, Any]:
-        """Keep the bytes and send them to ingest; returns document id and revision. Raises Unavailable."""
+    ) -> Submission:
+        """Keep the bytes and send them to ingest. A document of that name in that source gets a new revision."""
 
-    async def remove(self, caller: Caller, document: DocumentId) -> bool: ...
+    async def remove(self, caller: Caller, document: DocumentId) -> bool:
+        """False if the caller's team has no such document."""

@@ -47,6 +47,9 @@ class Attribute(StrEnum):
     PARTITION = "messaging.kafka.destination.partition"
     OFFSET = "messaging.kafka.message.offset"
     BATCH_SIZE = "messaging.batch.message_count"
+    HTTP_METHOD = "http.request.method"
+    HTTP_ROUTE = "http.route"
+    HTTP_STATUS = "http.response.status_code"
 
 
 # Bus

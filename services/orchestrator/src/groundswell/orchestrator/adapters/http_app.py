@@ -1,0 +1,66 @@
+"""The HTTP front door: OpenAI's shapes under /v1, and health."""
+
+from collections.abc import Callable, Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.responses import Response
+
+from groundswell.orchestrator.adapters import (
+    http_chat,
+    http_documents,
+    http_errors,
+    http_files,
+    http_keys,
+    http_requests,
+)
+from groundswell.orchestrator.adapters.http_door import Door, FrontDoor
+from groundswell.orchestrator.adapters.http_errors import JsonResponse
+from groundswell.orchestrator.adapters.http_observed import Observed
+from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.limits import Limits
+from groundswell.orchestrator.ports import FrontDesk, Keys, Library, RequestLedger
+
+health = APIRouter()
+
+
+def create_app(
+    *,
+    desk: FrontDesk,
+    ledger: RequestLedger,
+    keys: Keys,
+    library: Library,
+    assistants: Sequence[Assistant],
+    readiness: Callable[[], dict[str, str]],
+    clock: Callable[[], float],
+    limits: Limits,
+) -> FastAPI:
+    """The ASGI app. `readiness` names what keeps a question from being answered; `clock` is wall-clock seconds."""
+    app = FastAPI(title="Groundswell", openapi_url=None, redirect_slashes=False)
+    app.state.door = Door(
+        desk=desk,
+        ledger=ledger,
+        keys=keys,
+        library=library,
+        assistants=assistants,
+        readiness=readiness,
+        clock=clock,
+        limits=limits,
+    )
+    http_errors.install(app)
+    app.add_middleware(Observed)
+    app.include_router(health)
+    for part in (http_chat, http_requests, http_files, http_documents, http_keys):
+        app.include_router(part.router, prefix="/v1")
+    return app
+
+
+@health.get("/healthz")
+async def healthz() -> Response:
+    return JsonResponse({"alive": True})
+
+
+@health.get("/readyz")
+async def readyz(door: FrontDoor) -> Response:
+    """200 means that a question can be answered."""
+    missing = door.readiness()
+    return JsonResponse({"ready": not missing, "missing": missing}, 503 if missing else 200)
