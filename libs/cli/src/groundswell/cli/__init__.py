@@ -1,1 +1,1 @@
-"""The groundswell command: a client of the HTTP API and of the local stack."""
+"""The groundswell command: a client of the HTTP API, and the hand on the local stack."""

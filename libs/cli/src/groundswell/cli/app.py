@@ -1,0 +1,80 @@
+"""Every command, and what it is called."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from groundswell.cli import asking, documents, ingesting, keys, local_stack, models, requests
+from groundswell.cli.api import connect
+from groundswell.cli.errors import CommandFailedError
+from groundswell.cli.folders import local_sources
+from groundswell.cli.ingest_report import report
+from groundswell.cli.options import AsJson
+from groundswell.cli.terminal import write_json
+from groundswell.common.tiers import Tier
+
+
+class InReadingOrder(TyperGroup):
+    """Help lists commands in the order in which a newcomer meets them."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        known = ("ask", "ingest", "documents", "requests", "keys", "models", "status", "scale", "restart", "logs")
+        return sorted(super().list_commands(ctx), key=known.index)
+
+
+app = typer.Typer(
+    cls=InReadingOrder,
+    help="Answers from your own documents. GROUNDSWELL_URL and GROUNDSWELL_API_KEY name another deployment.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for name, group in {
+    "documents": documents.app,
+    "requests": requests.app,
+    "models": models.app,
+    "keys": keys.app,
+}.items():
+    app.add_typer(group, name=name)
+for command in (local_stack.status, local_stack.scale, local_stack.restart, local_stack.logs):
+    app.command()(command)
+
+
+@app.command()
+def ask(
+    text: Annotated[str, typer.Argument(help="The question.")],
+    assistant: Annotated[str, typer.Option(help="Whom to ask: an assistant or a model.")] = "docs-qa",
+    tier: Annotated[Tier | None, typer.Option(help="How urgent it is; the assistant's own by default.")] = None,
+    explain: Annotated[bool, typer.Option("--explain", help="Also how the answer came about.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Ask a question; sources stand below."""
+    if not text.strip():
+        raise CommandFailedError('the question is empty: groundswell ask "..."')
+    body = asking.request_body(text, assistant, tier.value if tier else None, stream=not as_json)
+    with connect() as api:
+        if as_json:
+            write_json(asking.ask_whole(api, body))
+        else:
+            asking.ask_streaming(api, body, explain=explain)
+
+
+@app.command()
+def ingest(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or files.")],
+    source: Annotated[str | None, typer.Option(help="What to call the source; the folder's path by default.")] = None,
+    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return before documents can be answered from.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Send what changed, remove what is gone."""
+    sources = local_sources(paths, source)
+    with connect() as api:
+        results = [ingesting.ingest(api, local, wait=not no_wait) for local in sources]
+    if as_json:
+        write_json({"sources": [result.as_json() for result in results]})
+    else:
+        report(results)
+    if any(result.failed for result in results):
+        raise typer.Exit(1)

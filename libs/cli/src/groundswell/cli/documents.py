@@ -1,0 +1,76 @@
+"""`groundswell documents`: what the team has, and what became of it."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from groundswell.cli.api import Json, connect
+from groundswell.cli.options import AsJson
+from groundswell.cli.terminal import moment, one_line, remark, say, table, write, write_json
+
+app = typer.Typer(help="List, show and remove the team's documents.", invoke_without_command=True)
+
+Identifier = Annotated[str, typer.Argument(metavar="ID", help="As `documents ls` shows it: doc_...")]
+
+
+@app.callback()
+def documents(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        list_documents()
+
+
+@app.command("ls")
+def list_documents(
+    failed: Annotated[bool, typer.Option("--failed", help="Only those whose newest version cannot be read.")] = False,
+    source: Annotated[str | None, typer.Option(help="Only those of this source.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """List documents."""
+    with connect() as api:
+        found = list(api.pages("/v1/documents", source=source, state="failed" if failed else None))
+    if as_json:
+        write_json({"object": "list", "data": found})
+    elif not found:
+        say("No documents." if failed or source else "No documents yet: send some with `groundswell ingest PATH`.")
+    elif failed:
+        table(["id", "name", "source", "reason"], [[d["id"], d["name"], d["source"], d.get("failure")] for d in found])
+    else:
+        columns = ("id", "name", "version", "chunks", "state", "updated_at", "source")
+        table([name.removesuffix("_at") for name in columns], [_cells(d, columns) for d in found])
+
+
+def _cells(document: Json, columns: Sequence[str]) -> list[object]:
+    return [moment(document.get(name)) if name.endswith("_at") else document.get(name) for name in columns]
+
+
+@app.command("show")
+def show_document(identifier: Identifier, as_json: AsJson = False) -> None:
+    """Print a document's text on standard output, and what is known of it on standard error."""
+    with connect() as api:
+        document = api.get(f"/v1/documents/{identifier}")
+        text = api.text(f"/v1/documents/{identifier}/text") if document.get("version") is not None else None
+    if as_json:
+        write_json({**document, "text": text})
+        return
+    for name in ("id", "title", "name", "source", "version", "state", "failure", "chunks", "updated_at"):
+        if document.get(name) is not None:
+            shown = moment(document[name]) if name.endswith("_at") else one_line(str(document[name]))
+            remark(f"{name.removesuffix('_at'):8} {shown}")
+    if text is not None:
+        write(text)
+
+
+@app.command("rm")
+def remove_documents(
+    identifiers: Annotated[list[str], typer.Argument(metavar="ID", help="As `documents ls` shows them.")],
+    as_json: AsJson = False,
+) -> None:
+    """Remove documents: answers stop using them at once."""
+    with connect() as api:
+        for identifier in identifiers:
+            api.delete(f"/v1/documents/{identifier}")
+            if not as_json:
+                say(f"removed {identifier}")
+    if as_json:
+        write_json({"removed": identifiers})

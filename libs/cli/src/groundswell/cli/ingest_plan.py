@@ -1,0 +1,65 @@
+"""What an ingest has to do: the difference between the files here and the documents there."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+WORKING = frozenset({"reading", "pending", "uploaded"})
+
+
+@dataclass(frozen=True)
+class RemoteDocument:
+    """A document as the server lists it; `sha256` is of the bytes of its newest revision."""
+
+    document: str
+    name: str
+    sha256: str | None
+    state: str
+    revision: int
+    failure: str | None = None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Names to upload; documents that are gone here; names that stand there as they are here."""
+
+    upload: tuple[str, ...]
+    remove: tuple[RemoteDocument, ...]
+    unchanged: tuple[str, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.upload and not self.remove
+
+
+def plan(local: Mapping[str, str], remote: Mapping[str, RemoteDocument], *, complete: bool) -> Plan:
+    """`local` is sha256 by name. Only if `local` is `complete` may what it lacks be removed."""
+    same = {name for name, digest in local.items() if name in remote and remote[name].sha256 == digest}
+    gone = [remote[name] for name in sorted(remote.keys() - local.keys())] if complete else []
+    return Plan(
+        upload=tuple(sorted(local.keys() - same)),
+        remove=tuple(gone),
+        unchanged=tuple(sorted(same)),
+    )
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far the server is with what was sent: `waiting` names what is not decided, `failed` says why."""
+
+    waiting: frozenset[str]
+    failed: Mapping[str, str]
+
+
+def progress(
+    sent: Mapping[str, int], removed: frozenset[str], unchanged: frozenset[str], remote: Mapping[str, RemoteDocument]
+) -> Progress:
+    """`sent` is the revision by name. Waiting is over once each is answerable, refused, or gone."""
+    waiting = {name for name in removed if name in remote}
+    failed: dict[str, str] = {}
+    for name in sent.keys() | unchanged:
+        document = remote.get(name)
+        if document is None or document.revision < sent.get(name, 0) or document.state in WORKING:
+            waiting.add(name)
+        elif document.state == "failed":
+            failed[name] = document.failure or "it cannot be read"
+    return Progress(frozenset(waiting), failed)
