@@ -11,7 +11,7 @@ from groundswell.retriever.domain.moments import with_zone
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CurrentChunk:
-    """`text` is the core: exactly `[start, end)` (code points) of the text of `version`. `heading` is the path to it."""
+    """`text` is the core: `[start, end)`, in code points, of the version's text. `heading` is the path to it."""
 
     chunk_id: ChunkId
     document_id: DocumentId
