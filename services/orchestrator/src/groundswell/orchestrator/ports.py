@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from groundswell.common.bus.messages import Outgoing
+from groundswell.common.contracts.knowledge import BlobRef
 from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 
@@ -136,6 +138,21 @@ class SourceRecord:
     documents: int
     failed: int
     updated: datetime
+
+
+class Publisher(Protocol):
+    """Where messages leave this process."""
+
+    async def publish(self, message: Outgoing) -> None:
+        """Raises Unavailable at the message's deadline."""
+
+
+class BlobStore(Protocol):
+    """The object store."""
+
+    async def put(self, key: str, content: bytes) -> BlobRef: ...
+
+    async def delete(self, key: str) -> None: ...
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,145 @@
+"""The record of requests in PostgreSQL. A terminal state is written once, by compare-and-set."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from psycopg.rows import DictRow
+from pydantic import TypeAdapter
+from pydantic_core import to_json
+
+from groundswell.common.contracts.answers import Outcome
+from groundswell.common.errors import Unavailable
+from groundswell.common.ids import RequestId, TeamId
+from groundswell.common.postgres import Postgres
+from groundswell.orchestrator.domain.question import Answer, Question
+from groundswell.orchestrator.ports import RequestRecord
+
+_QUESTION = TypeAdapter(Question)
+_ANSWER = TypeAdapter(Answer)
+
+_INSERT = """
+INSERT INTO orchestrator.requests
+    (id, team, key_id, model, tier, state, owner, epoch, question, created_at, deadline_at)
+VALUES
+    (%(id)s, %(team)s, %(key)s, %(model)s, %(tier)s, 'accepted', %(owner)s, %(epoch)s, %(question)s::json,
+     %(created)s, %(deadline)s)
+ON CONFLICT (id) DO NOTHING
+"""
+
+_MARK_GENERATING = """
+UPDATE orchestrator.requests SET state = 'generating', prompt = %(prompt)s::json
+WHERE id = %(id)s AND state = 'accepted'
+"""
+
+_FINISH = """
+UPDATE orchestrator.requests SET state = %(state)s, answer = %(answer)s::json, ended_at = now()
+WHERE id = %(id)s AND ended_at IS NULL
+RETURNING id
+"""
+
+_COLUMNS = "id, team, state, model, tier, created_at, deadline_at, ended_at, answer::text AS answer"
+
+_GET = f"SELECT {_COLUMNS} FROM orchestrator.requests WHERE id = %(id)s AND team = %(team)s"  # noqa: S608 - constants
+
+_RECENT = f"""
+SELECT {_COLUMNS} FROM orchestrator.requests WHERE team = %(team)s ORDER BY created_at DESC, id DESC LIMIT %(limit)s
+"""  # noqa: S608 - constants
+
+_EXPIRE = """
+UPDATE orchestrator.requests SET state = 'expired', answer = %(answer)s::json, ended_at = now()
+WHERE ended_at IS NULL AND deadline_at < now() - make_interval(secs => %(grace_s)s)
+"""
+
+_FORGET = """
+DELETE FROM orchestrator.requests WHERE ended_at < now() - make_interval(secs => %(keep_s)s)
+"""
+
+
+class PostgresLedger:
+    """The port RequestLedger. Every method raises Unavailable while the server is away."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+
+    async def insert(self, question: Question, *, owner: str, epoch: int) -> None:
+        row = {
+            "id": question.request_id,
+            "team": question.caller.team,
+            "key": question.caller.key,
+            "model": question.model,
+            "tier": question.tier.value,
+            "owner": owner,
+            "epoch": epoch,
+            "question": _QUESTION.dump_json(question).decode(),
+            "created": datetime.fromtimestamp(question.created, UTC),
+            "deadline": datetime.fromtimestamp(question.deadline, UTC),
+        }
+        try:
+            async with self._postgres.transaction() as connection:
+                await connection.execute(_INSERT, row)
+        except Unavailable:
+            # The connection may have broken after COMMIT: the row says whether it did.
+            if await self.get(question.request_id, question.caller.team) is None:
+                raise
+
+    async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
+        async with self._postgres.transaction() as connection:
+            await connection.execute(_MARK_GENERATING, {"id": request_id, "prompt": to_json(prompt).decode()})
+
+    async def finish(self, request_id: RequestId, answer: Answer) -> Answer:
+        """Raises LookupError if there is no such request."""
+        row = {"id": request_id, "state": answer.outcome.value, "answer": _ANSWER.dump_json(answer).decode()}
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_FINISH, row)
+            if await cursor.fetchone() is not None:
+                return answer
+            cursor = await connection.execute(
+                "SELECT answer::text AS answer FROM orchestrator.requests WHERE id = %(id)s", {"id": request_id}
+            )
+            ended = await cursor.fetchone()
+        if ended is None:
+            raise LookupError(f"request {request_id} is not in the ledger")
+        return _ANSWER.validate_json(ended["answer"])
+
+    async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None:
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_GET, {"id": request_id, "team": team})
+            row = await cursor.fetchone()
+        return _record(row) if row else None
+
+    async def recent(self, team: TeamId, limit: int) -> list[RequestRecord]:
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_RECENT, {"team": team, "limit": limit})
+            return [_record(row) for row in await cursor.fetchall()]
+
+    async def expire_overdue(self, grace_s: float) -> int:
+        answer = Answer(
+            outcome=Outcome.EXPIRED,
+            text="",
+            finish_reason="error",
+            reason="the deadline passed and nobody finished this request",
+        )
+        return await self._count(_EXPIRE, answer=_ANSWER.dump_json(answer).decode(), grace_s=grace_s)
+
+    async def forget_ended(self, keep_s: float) -> int:
+        return await self._count(_FORGET, keep_s=keep_s)
+
+    async def _count(self, statement: Any, **values: object) -> int:
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(statement, values)
+            return cursor.rowcount
+
+
+def _record(row: DictRow) -> RequestRecord:
+    return RequestRecord(
+        request_id=RequestId(row["id"]),
+        team=TeamId(row["team"]),
+        state=row["state"],
+        model=row["model"],
+        tier=row["tier"],
+        created=row["created_at"],
+        deadline=row["deadline_at"],
+        ended=row["ended_at"],
+        answer=_ANSWER.validate_json(row["answer"]) if row["answer"] else None,
+    )

@@ -1,0 +1,215 @@
+"""The documents of a team: ingest's views are read, its commands are sent, bytes go through the object store."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import LiteralString
+
+import structlog
+from psycopg import errors
+from psycopg.rows import DictRow
+
+from groundswell.common.bus.messages import Outgoing
+from groundswell.common.contracts.knowledge import BlobRef, IngestDocument, RemoveDocument
+from groundswell.common.errors import Unavailable
+from groundswell.common.ids import SHARED_TEAM, CorrelationId, DocumentId, TeamId, document_id
+from groundswell.common.postgres import Connection, Postgres
+from groundswell.common.tiers import Tier
+from groundswell.common.topics import INGEST_DOCUMENT, REMOVE_DOCUMENT
+from groundswell.orchestrator.adapters import library_statements as sql
+from groundswell.orchestrator.domain.question import Caller
+from groundswell.orchestrator.ports import BlobStore, DocumentRecord, Publisher, SourceRecord, Submission
+
+COMMAND_WITHIN_S = 24 * 3600.0
+"""A document waits for ingest for as long as the topic keeps it."""
+PUBLISH_WITHIN_S = 10.0
+LOOKS = 60
+LOOK_EVERY_S = 0.05
+
+log = structlog.get_logger(__name__)
+
+
+class PostgresLibrary:
+    """The port Library. Sends by the publisher of `publish_by`; before that nothing is taken."""
+
+    def __init__(self, postgres: Postgres, blobs: BlobStore, clock: Callable[[], float]) -> None:
+        self._postgres = postgres
+        self._blobs = blobs
+        self._clock = clock
+        self._publisher: Publisher | None = None
+
+    def publish_by(self, publisher: Publisher) -> None:
+        self._publisher = publisher
+
+    async def documents(
+        self, caller: Caller, *, source: str | None, states: Sequence[str], limit: int, after: str | None
+    ) -> list[DocumentRecord]:
+        rows = await self._rows(
+            sql.DOCUMENTS,
+            teams=[caller.team],
+            access=list(caller.access),
+            document=None,
+            source=source,
+            states=list(states),
+            limit=limit,
+            after=after,
+        )
+        return [_record(row) for row in rows]
+
+    async def document(self, caller: Caller, document: DocumentId) -> DocumentRecord | None:
+        rows = await self._rows(sql.DOCUMENT, document=document, **_readable(caller))
+        return _record(rows[0]) if rows else None
+
+    async def text(self, caller: Caller, document: DocumentId, version: int | None = None) -> str | None:
+        rows = await self._rows(sql.TEXT, document=document, version=version, **_readable(caller))
+        return str(rows[0]["text"]) if rows else None
+
+    async def sources(self, caller: Caller) -> list[SourceRecord]:
+        rows = await self._rows(sql.SOURCES, teams=[caller.team], access=list(caller.access), document=None)
+        return [SourceRecord(row["source"], row["documents"], row["failed"], row["updated"]) for row in rows]
+
+    async def upload(
+        self, caller: Caller, *, source: str, name: str, content: bytes, modified: datetime | None
+    ) -> Submission:
+        submission = Submission(document_id(caller.team, source, name), await self._next_revision())
+        access = _default_access(caller.team)
+        blob = await self._blobs.put(f"documents/{submission.document_id}/{submission.revision}", content)
+        command = IngestDocument(
+            document_id=submission.document_id,
+            team=caller.team,
+            source=source,
+            name=name,
+            revision=submission.revision,
+            blob=blob,
+            access=access,
+            modified=modified,
+        )
+        await self._publish(INGEST_DOCUMENT[Tier.STANDARD], command, Tier.STANDARD)
+        await self._note(submission, caller.team, source=source, name=name, access=access, blob=blob)
+        seen = await self._seen_revision(submission.document_id)
+        await self._drop_older(submission.document_id, seen)
+        return submission
+
+    async def remove(self, caller: Caller, document: DocumentId) -> bool:
+        """Returns once ingest has removed it, or after a few seconds: it will."""
+        record = await self.document(caller, document)
+        if record is None or record.team != caller.team:
+            return False
+        submission = Submission(document, await self._next_revision())
+        command = RemoveDocument(document_id=document, team=caller.team, revision=submission.revision)
+        await self._publish(REMOVE_DOCUMENT[Tier.INTERACTIVE], command, Tier.INTERACTIVE)
+        access = _default_access(caller.team)
+        await self._note(submission, caller.team, source=record.source, name=record.name, access=access, blob=None)
+        await self._drop_older(document, submission.revision)
+        await self._until_seen(submission)
+        return True
+
+    async def _publish(self, topic: str, command: IngestDocument | RemoveDocument, tier: Tier) -> None:
+        if self._publisher is None:
+            raise Unavailable("Kafka is not connected yet")
+        message = Outgoing(
+            topic=topic,
+            payload=command,
+            key=command.document_id,
+            correlation_id=CorrelationId(command.document_id),
+            tenant=command.team,
+            tier=tier,
+            deadline=self._clock() + COMMAND_WITHIN_S,
+        )
+        try:
+            async with asyncio.timeout(PUBLISH_WITHIN_S):
+                await self._publisher.publish(message)
+        except TimeoutError:
+            raise Unavailable("Kafka does not take the document", retry_after_s=2.0) from None
+
+    async def _note(
+        self,
+        submission: Submission,
+        team: TeamId,
+        *,
+        source: str,
+        name: str,
+        access: tuple[str, ...],
+        blob: BlobRef | None,
+    ) -> None:
+        """Show it as on its way until ingest's view has the revision."""
+        row = {
+            "document": submission.document_id,
+            "revision": submission.revision,
+            "team": team,
+            "source": source,
+            "name": name,
+            "access": list(access),
+            "removal": blob is None,
+            "blob_key": blob.key if blob else None,
+            "bytes": blob.size if blob else 0,
+            "sha256": blob.sha256 if blob else None,
+        }
+        async with self._reading() as connection:
+            await connection.execute(sql.SUBMIT, row)
+
+    async def _drop_older(self, document: DocumentId, revision: int) -> None:
+        """Ingest has what it needs of submissions that it has gone past; their bytes need not stay."""
+        for row in await self._rows(sql.OLDER_SUBMISSIONS, document=document, revision=revision):
+            if row["blob_key"] is None:
+                continue
+            try:
+                await self._blobs.delete(row["blob_key"])
+            except Unavailable as error:
+                log.warning("blob not deleted", document_id=document, reason=error.reason)
+
+    async def _until_seen(self, submission: Submission) -> None:
+        for _ in range(LOOKS):
+            if await self._seen_revision(submission.document_id) >= submission.revision:
+                return
+            await asyncio.sleep(LOOK_EVERY_S)
+        log.info("removal not confirmed yet", document_id=submission.document_id)
+
+    async def _next_revision(self) -> int:
+        return int((await self._rows(sql.NEXT_REVISION))[0]["revision"])
+
+    async def _seen_revision(self, document: DocumentId) -> int:
+        rows = await self._rows(sql.SEEN_REVISION, document=document)
+        return int(rows[0]["revision"] or 0) if rows else 0
+
+    async def _rows(self, statement: LiteralString, **values: object) -> list[DictRow]:
+        async with self._reading() as connection:
+            cursor = await connection.execute(statement, values)
+            return await cursor.fetchall()
+
+    @asynccontextmanager
+    async def _reading(self) -> AsyncIterator[Connection]:
+        try:
+            async with self._postgres.transaction() as connection:
+                yield connection
+        except (errors.UndefinedTable, errors.InsufficientPrivilege) as error:
+            raise Unavailable("ingest has not made its views yet", retry_after_s=2.0) from error
+
+
+def _readable(caller: Caller) -> dict[str, list[str]]:
+    return {"teams": [caller.team, SHARED_TEAM], "access": list(caller.access)}
+
+
+def _default_access(team: TeamId) -> tuple[str, ...]:
+    return ("organisation",) if team == SHARED_TEAM else (f"team:{team}",)
+
+
+def _record(row: DictRow) -> DocumentRecord:
+    return DocumentRecord(
+        document_id=DocumentId(row["document_id"]),
+        team=TeamId(row["team"]),
+        name=row["name"],
+        source=row["source"],
+        title=row["title"],
+        state=row["state"],
+        version=row["version"],
+        revision=row["revision"],
+        chunks=row["chunks"],
+        bytes=row["bytes"],
+        sha256=row["sha256"],
+        file_type=row["file_type"],
+        failure=row["failure"],
+        created=row["created"],
+        updated=row["updated"],
+    )
