@@ -1,11 +1,13 @@
-"""From what the state machine wants to the messages that say so. Nothing is published here."""
+"""From what the state machine wants to messages, and what to do on an event. Nothing is published here."""
 
 import time
+from collections.abc import Sequence
 
 from groundswell.common.bus.envelope import ReplyAddress
-from groundswell.common.bus.messages import Outgoing
+from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased
 from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer
+from groundswell.common.contracts.knowledge import DocumentEvent
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
 from groundswell.common.ids import CorrelationId
@@ -22,6 +24,7 @@ from groundswell.common.topics import (
 from groundswell.orchestrator.domain.openai_shapes import answer_object
 from groundswell.orchestrator.domain.question import Answer
 from groundswell.orchestrator.domain.request import RequestState
+from groundswell.orchestrator.ports import Uploads
 
 CONTROL_WITHIN_S = 10.0
 """Final events and cancels are worth sending also when the request itself is past its deadline."""
@@ -44,6 +47,12 @@ def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
         deadline=state.question.deadline,
         reply_to=ReplyAddress(replies.physical_name, partition),
     )
+
+
+async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploads) -> Sequence[Outgoing]:
+    """Ingest has gone past older revisions of the document: their bytes need not stay."""
+    await uploads.drop_older(message.payload.document_id, message.payload.revision)
+    return []
 
 
 def released(state: RequestState, start: int, text: str) -> Outgoing:

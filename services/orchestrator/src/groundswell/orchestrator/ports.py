@@ -189,3 +189,10 @@ class Library(Protocol):
 
     async def remove(self, caller: Caller, document: DocumentId) -> bool:
         """False if the caller's team has no such document."""
+
+
+class Uploads(Protocol):
+    """Bytes that were sent to ingest."""
+
+    async def drop_older(self, document: DocumentId, revision: int) -> None:
+        """Delete what was uploaded for revisions before `revision`. Raises Unavailable."""

@@ -87,8 +87,6 @@ class PostgresLibrary:
         )
         await self._publish(INGEST_DOCUMENT[Tier.STANDARD], command, Tier.STANDARD)
         await self._note(submission, caller.team, source=source, name=name, access=access, blob=blob)
-        seen = await self._seen_revision(submission.document_id)
-        await self._drop_older(submission.document_id, seen)
         return submission
 
     async def remove(self, caller: Caller, document: DocumentId) -> bool:
@@ -101,7 +99,6 @@ class PostgresLibrary:
         await self._publish(REMOVE_DOCUMENT[Tier.INTERACTIVE], command, Tier.INTERACTIVE)
         access = _default_access(caller.team)
         await self._note(submission, caller.team, source=record.source, name=record.name, access=access, blob=None)
-        await self._drop_older(document, submission.revision)
         await self._until_seen(submission)
         return True
 
@@ -149,7 +146,7 @@ class PostgresLibrary:
         async with self._reading() as connection:
             await connection.execute(sql.SUBMIT, row)
 
-    async def _drop_older(self, document: DocumentId, revision: int) -> None:
+    async def drop_older(self, document: DocumentId, revision: int) -> None:
         """Ingest has what it needs of submissions that it has gone past; their bytes need not stay."""
         for row in await self._rows(sql.OLDER_SUBMISSIONS, document=document, revision=revision):
             if row["blob_key"] is None:

@@ -1,0 +1,133 @@
+"""What the orchestrator listens to, and what it is made of."""
+
+import asyncio
+import os
+import secrets
+import socket
+import time
+from functools import partial
+
+import structlog
+
+from groundswell.common.blobs import Blobs
+from groundswell.common.bus.connection import Bus
+from groundswell.common.bus.consumption import subscribe
+from groundswell.common.bus.readers import PartitionReader
+from groundswell.common.errors import Unavailable
+from groundswell.common.postgres import Postgres
+from groundswell.common.runtime import Service
+from groundswell.common.topics import DOCUMENT_LIFECYCLE, ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES
+from groundswell.orchestrator.adapters.answer_readiness import AnswerReadiness
+from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
+from groundswell.orchestrator.adapters.http_app import create_app
+from groundswell.orchestrator.adapters.http_server import PublicHttp
+from groundswell.orchestrator.adapters.postgres_database import Database
+from groundswell.orchestrator.adapters.postgres_keys import PostgresKeys
+from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
+from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
+from groundswell.orchestrator.adapters.reply_lease import ReplyLease
+from groundswell.orchestrator.domain import assistants
+from groundswell.orchestrator.handlers import drop_older_uploads
+from groundswell.orchestrator.settings import Settings
+
+SWEEP_EVERY_S = 5.0
+OVERDUE_GRACE_S = 5.0
+
+log = structlog.get_logger(__name__)
+
+
+def build() -> Service:
+    """Raises Misconfigured if a setting is missing or wrong."""
+    settings = Settings.load("orchestrator")
+    postgres = Postgres(settings.postgres_url)
+    keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres)
+    library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
+    desk = Desk(ledger, partial(assistants.find, language_model=settings.model))
+    readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open)
+    app = create_app(
+        desk=desk,
+        ledger=ledger,
+        keys=keys,
+        library=library,
+        assistants=assistants.listed(settings.model),
+        readiness=readiness.missing,
+        clock=time.time,
+        limits=settings.limits,
+    )
+    http = PublicHttp(app, host=settings.http_host, port=settings.http_port, fd=settings.http_fd)
+    lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
+    replica = Replica(settings, desk=desk, ledger=ledger, keys=keys, library=library, lease=lease, http=http)
+    return Service(
+        name="orchestrator",
+        settings=settings,
+        subscriptions=[subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library))],
+        resources={"http": http, "postgresql": Database(postgres), "reply partition": lease},
+        on_bus=replica.open,
+        background=[replica.hear_replies, replica.sweep, lease.keep, readiness.watch],
+        before_drain=replica.drain,
+    )
+
+
+class Replica:
+    """The life of one orchestrator process: opens the desk on its reply partition, sweeps, drains."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        desk: Desk,
+        ledger: PostgresLedger,
+        keys: PostgresKeys,
+        library: PostgresLibrary,
+        lease: ReplyLease,
+        http: PublicHttp,
+    ) -> None:
+        self._settings = settings
+        self._desk = desk
+        self._ledger = ledger
+        self._keys = keys
+        self._library = library
+        self._lease = lease
+        self._http = http
+        self._replies: PartitionReader | None = None
+
+    async def open(self, bus: Bus) -> None:
+        """Positions on the reply topics are settled before the first question is taken."""
+        await self._keys.ensure_admin_key(self._settings.admin_key_path)
+        self._library.publish_by(bus.publisher)
+        replies = PartitionReader(
+            [ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES],
+            self._desk.hear_reply,
+            bus.context,
+            partition=self._lease.partition,
+        )
+        await replies.start()
+        self._replies = replies
+        self._desk.open(ReplyRoute(bus, self._lease.partition, self._lease.epoch, self._lease.owner))
+
+    async def hear_replies(self) -> None:
+        assert self._replies is not None  # noqa: S101 - the runtime opens before it runs the background
+        await self._replies.run()
+
+    async def sweep(self) -> None:
+        """End what nobody ended, forget what ended long ago."""
+        while True:
+            try:
+                overdue = await self._ledger.expire_overdue(OVERDUE_GRACE_S)
+                if overdue:
+                    log.warning("overdue requests ended", count=overdue)
+                await self._ledger.forget_ended(self._settings.requests_kept_s)
+            except Unavailable as error:
+                log.info("sweep put off", reason=error.reason)
+            await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def drain(self) -> None:
+        """Leave new questions to the other replicas, finish what runs, then stop listening."""
+        self._http.refuse_new()
+        await self._desk.drain(self._settings.drain_s * 0.8)
+        if self._replies is not None:
+            await self._replies.stop()
+
+
+def _owner() -> str:
+    return f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
