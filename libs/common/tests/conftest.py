@@ -1,11 +1,19 @@
-"""Benches on the real Kafka."""
+"""Benches on the real Kafka, and a broker of the tests' own that they may kill."""
 
-from collections.abc import AsyncIterator
+import os
+import signal
+import socket
+import subprocess
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from groundswell.common.testing.bench import Bench, bench_on
+from groundswell.common.testing.waiting import until
+from groundswell.native import kafka
+from groundswell.native.layout import Home
 
 
 @pytest.fixture
@@ -20,3 +28,67 @@ async def wide_bench(components: Any) -> AsyncIterator[Bench]:
     """Topics of four partitions."""
     async with bench_on(components.kafka, partitions=4) as made:
         yield made
+
+
+class OwnKafka:
+    """A broker that a test may stop, kill and start again; it keeps its records."""
+
+    def __init__(self, folder: Path) -> None:
+        home = Home.at(folder)
+        home.create()
+        self._ports = dict(zip(("kafka", "kafka_controller"), _free_ports(2), strict=True))
+        kafka.provide()
+        kafka.prepare(home, self._ports)
+        self._program = kafka.program(home)
+        self._is_ready = kafka.is_ready
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self._ports['kafka']}"
+
+    async def start(self) -> None:
+        if self._process is None:
+            self._process = subprocess.Popen(  # noqa: ASYNC220, S603
+                self._program.command, env=self._program.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
+        self.go_on()
+        await until(lambda: self._is_ready(self.address), within_s=40)
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def stand_still(self) -> None:
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        if self._process is not None:
+            os.kill(self._process.pid, number)
+
+
+def _free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+@pytest.fixture(scope="session")
+def _own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
+    broker = OwnKafka(tmp_path_factory.mktemp("own-kafka"))
+    yield broker
+    broker.kill()
+
+
+@pytest.fixture
+async def own_kafka(_own_broker: OwnKafka) -> OwnKafka:
+    """Running at the start of each test."""
+    await _own_broker.start()
+    return _own_broker

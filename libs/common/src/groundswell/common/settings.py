@@ -43,6 +43,8 @@ class ServiceSettings(_Settings):
     log_level: str = "INFO"
     health_port: int = Field(default=0, ge=0, le=65535)
     drain_s: float = Field(default=15.0, ge=0)
+    session_s: float = Field(default=10.0, ge=1, le=60)
+    """How long a process that died keeps its partitions."""
     otlp_endpoint: str | None = None
 
     @classmethod

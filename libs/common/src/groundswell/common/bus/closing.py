@@ -35,9 +35,3 @@ async def close_producer(producer: AIOKafkaProducer, seconds: float) -> None:
     if not await within(producer.stop(), seconds, "publisher stopped before everything was flushed"):
         await within(producer.client.close(), CUT_WITHIN_S, "connections did not close")
         await within(producer._sender.close(), CUT_WITHIN_S, "sender did not end")  # noqa: SLF001 - no other way
-
-
-def is_broken(producer: AIOKafkaProducer) -> bool:
-    """Whether its sender died (on a sequence error, aiokafka issue 1017): from then on every send fails."""
-    sender = producer._sender.sender_task  # noqa: SLF001 - nothing public says it
-    return sender is not None and sender.done()

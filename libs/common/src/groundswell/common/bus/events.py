@@ -1,20 +1,21 @@
 """Event subscribers on FastStream: one group for each service, nothing acknowledged that was not handled."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 
 from aiokafka import ConsumerRecord
 from aiokafka.errors import KafkaError
-from faststream import AckPolicy, BaseMiddleware
+from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.annotations import KafkaMessage
 
 from groundswell.common.bus.closing import within
 from groundswell.common.bus.consumption import Consumption, EventSubscription
-from groundswell.common.bus.work import BusContext, Work, until_taken
+from groundswell.common.bus.work import BusContext, Work
 from groundswell.common.errors import Unavailable
-from groundswell.common.topics import Event
+
+Parse = Callable[[ConsumerRecord[bytes, bytes]], Awaitable[KafkaMessage]]
 
 JOIN_WITHIN_S = 45.0
 GRACEFUL_S = 10.0
@@ -55,13 +56,11 @@ async def _stop(broker: KafkaBroker) -> None:
 
 
 def _broker(subscriptions: Sequence[EventSubscription], context: BusContext) -> KafkaBroker:
-    topics = {subscription.topic.physical_name: subscription.topic for subscription in subscriptions}
     broker = KafkaBroker(
         context.bootstrap,
         client_id=context.service,
         allow_auto_create_topics=False,
         graceful_timeout=GRACEFUL_S,
-        middlewares=[_unreadable_to_dead_letters(topics, context)],
         logger=None,
     )
     for subscription in subscriptions:
@@ -80,6 +79,7 @@ def _subscribe(broker: KafkaBroker, subscription: EventSubscription, context: Bu
         group_id=f"{context.service}.{topic}",
         ack_policy=AckPolicy.NACK_ON_ERROR,
         auto_offset_reset="earliest",
+        parser=_unparsed,
         decoder=_undecoded,
         no_reply=True,
         title=topic,
@@ -90,26 +90,13 @@ def _subscribe(broker: KafkaBroker, subscription: EventSubscription, context: Bu
         await work.run([record], admitted=lambda: None)
 
 
+async def _unparsed(record: ConsumerRecord[bytes, bytes], parse: Parse) -> KafkaMessage:
+    """FastStream's own parser fails on headers that are no text, and then acknowledges nothing; Work reads them."""
+    message = await parse(replace(record, headers=()))
+    message.raw_message = record
+    return message
+
+
 async def _undecoded(message: KafkaMessage) -> bytes:
-    """Work decodes the record, and says which field is wrong."""
+    """Work decodes the value, and says which field is wrong."""
     return message.body
-
-
-def _unreadable_to_dead_letters(topics: Mapping[str, Event], context: BusContext) -> type[BaseMiddleware]:
-    class UnreadableToDeadLetters(BaseMiddleware):
-        """What FastStream cannot parse never reaches the handler; this is the only place that sees it."""
-
-        async def after_processed(
-            self,
-            exc_type: type[BaseException] | None = None,
-            exc_val: BaseException | None = None,
-            exc_tb: TracebackType | None = None,
-        ) -> bool | None:
-            if not (isinstance(self.msg, ConsumerRecord) and isinstance(exc_val, Exception)):
-                return await super().after_processed(exc_type, exc_val, exc_tb)
-            record, reason = self.msg, f"unreadable: {type(exc_val).__name__}"
-            topic = topics[record.topic]
-            await until_taken(lambda: context.dead_letters.bury(topic, record, reason=reason, attempts=0))
-            return True
-
-    return UnreadableToDeadLetters

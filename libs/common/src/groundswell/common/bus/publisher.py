@@ -10,7 +10,7 @@ from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from groundswell.common.bus.clock import BrokerClock
-from groundswell.common.bus.closing import close_producer, is_broken
+from groundswell.common.bus.closing import close_producer
 from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope, RawHeaders
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.errors import Rejected, Unavailable
@@ -36,6 +36,7 @@ class Publisher:
         self._service = service
         self._clock = clock
         self._producer: AIOKafkaProducer | None = None
+        self._spoilt: set[AIOKafkaProducer] = set()
         self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -106,33 +107,31 @@ class Publisher:
         try:
             async with asyncio.timeout(wait_s):
                 producer = await self._connected()
-                record = await _send(producer, topic, value, headers, key=key, partition=partition)
+                sent = await _send(producer, topic, value, headers, key=key, partition=partition)
+                record = await self._acknowledged(producer, sent)
         except MessageSizeTooLargeError:
             raise Rejected(f"a message of {len(value or b'')} bytes is too large for {topic}") from None
         except (KafkaError, TimeoutError) as error:
             names.PUBLISH_FAILURES.labels(topic).inc()
             if producer is not None:
-                await self._learn_from_failure(producer, topic)
+                await _reject_unknown(producer, topic)
             raise Unavailable(f"Kafka did not take a message for {topic}: {type(error).__name__}") from error
         self._learn(topic, started, record)
+
+    async def _acknowledged(self, producer: AIOKafkaProducer, sent: asyncio.Future[RecordMetadata]) -> RecordMetadata:
+        try:
+            return await sent
+        except KafkaError:
+            # What the broker refuses has used up a sequence number: every later record of that partition would be
+            # out of order (aiokafka issue 1017). What can be retried never comes here.
+            self._spoilt.add(producer)
+            raise
 
     def _learn(self, topic: str, started: float, record: RecordMetadata) -> None:
         finished = time.time()
         names.PUBLISH_SECONDS.labels(topic).observe(finished - started)
         if record.timestamp is not None and record.timestamp_type == LOG_APPEND_TIME:
             self._clock.observe(started, finished, record.timestamp)
-
-    async def _learn_from_failure(self, producer: AIOKafkaProducer, topic: str) -> None:
-        """Replace a producer that cannot recover. Raises Rejected if the broker answers and has no such topic."""
-        if is_broken(producer):
-            async with self._renewing:
-                if self._producer is producer:
-                    log.warning("publisher renewed")
-                    self._producer = None
-                    await close_producer(producer, STOP_WITHIN_S)
-            return
-        if producer.client.cluster.partitions_for_topic(topic) is None and await _answers(producer):
-            raise Rejected(f"there is no topic {topic}")
 
     def _envelope(self, message: Outgoing, now: float) -> Envelope:
         remaining_s = min(max(0.0, message.deadline - now), LONGEST_REMAINING_MS / 1000)
@@ -152,9 +151,14 @@ class Publisher:
         )
 
     async def _connected(self) -> AIOKafkaProducer:
-        if self._producer is not None:
+        if self._producer is not None and self._producer not in self._spoilt:
             return self._producer
         async with self._renewing:
+            if self._producer in self._spoilt:
+                log.warning("publisher renewed")
+                spoilt, self._producer = self._producer, None
+                self._spoilt.discard(spoilt)
+                await close_producer(spoilt, STOP_WITHIN_S)
             if self._producer is None:
                 self._producer = await self._connect()
             return self._producer
@@ -190,14 +194,22 @@ async def _send(
     *,
     key: bytes | None,
     partition: int | None,
-) -> RecordMetadata:
+) -> asyncio.Future[RecordMetadata]:
     known = await producer.partitions_for(topic)
     if partition is not None and partition not in known:
         raise Rejected(f"{topic} has no partition {partition}")
     if value is None and key is None:
         key = b""  # aiokafka takes no record with neither; Kafka does
-    record: RecordMetadata = await producer.send_and_wait(topic, value, key=key, partition=partition, headers=headers)
-    return record
+    sent: asyncio.Future[RecordMetadata] = await producer.send(
+        topic, value, key=key, partition=partition, headers=headers
+    )
+    return sent
+
+
+async def _reject_unknown(producer: AIOKafkaProducer, topic: str) -> None:
+    """Raises Rejected if the broker answers and has no such topic."""
+    if producer.client.cluster.partitions_for_topic(topic) is None and await _answers(producer):
+        raise Rejected(f"there is no topic {topic}")
 
 
 async def _answers(producer: AIOKafkaProducer) -> bool:

@@ -100,17 +100,17 @@ class PartitionReader:
         return {partition.topic: await consumer.position(partition) for partition in partitions}
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-        if self._partition is not None:
-            return [TopicPartition(topic, self._partition) for topic in self._topics]
         # Assigned first: partitions_for_topic answers None for a topic that nobody asked for yet.
         firsts = [TopicPartition(topic, 0) for topic in self._topics]
         consumer.assign(firsts)
         await consumer.end_offsets(firsts)
-        return [
-            TopicPartition(topic, number)
-            for topic in self._topics
-            for number in sorted(consumer.partitions_for_topic(topic) or {0})
-        ]
+        found = []
+        for topic in self._topics:
+            known = consumer.partitions_for_topic(topic) or set()
+            if self._partition is not None and self._partition not in known:
+                raise Unavailable(f"{topic} has no partition {self._partition}")
+            found += [TopicPartition(topic, number) for number in sorted(known) if self._partition in {None, number}]
+        return found
 
     async def _one(self, record: Record) -> None:
         topic = self._topics[record.topic]

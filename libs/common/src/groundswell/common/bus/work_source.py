@@ -246,6 +246,7 @@ class WorkSource:
 
     def _pause_for(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
+        self._set_paused(True)  # also for the poll that is waiting now
 
     def _set_paused(self, paused: bool) -> None:
         assignment = self._consumer.assignment()

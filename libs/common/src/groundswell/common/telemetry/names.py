@@ -83,12 +83,8 @@ ENCODE_SECONDS = _histogram("encode_seconds", "One call of an encoder", "model")
 # Retriever
 RETRIEVALS = _counter("retrievals", "Retrievals by outcome", "outcome")
 SEARCH_SECONDS = _histogram("search_seconds", "One search in the index", "method")
-SEARCH_FAILURES = _counter(
-    "search_failures", "Searches given up after retries; the other method answers", "method"
-)
-CHUNKS_CHECKED = _counter(
-    "chunks_checked", "Chunks found: kept, or dropped by manifest or rights", "outcome"
-)
+SEARCH_FAILURES = _counter("search_failures", "Searches given up after retries; the other method answers", "method")
+CHUNKS_CHECKED = _counter("chunks_checked", "Chunks found: kept, or dropped by manifest or rights", "outcome")
 
 # Moderator
 VERDICTS = _counter("verdicts", "Verdicts by outcome and rule", "outcome", "rule")

@@ -1,0 +1,132 @@
+"""Reading without a group: positions settle before anything is sent, and every listener hears everything."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from groundswell.common.bus.connection import Bus
+from groundswell.common.bus.consumption import listen
+from groundswell.common.bus.messages import Received
+from groundswell.common.bus.readers import PartitionReader
+from groundswell.common.errors import Unavailable
+from groundswell.common.testing.bench import SERVICE, Answered, Bench
+from groundswell.common.testing.waiting import until
+
+pytestmark = pytest.mark.connected
+
+
+class Ears:
+    def __init__(self) -> None:
+        self.heard: list[int] = []
+
+    async def hear(self, message: Received[Any]) -> None:
+        self.heard.append(message.payload.number)
+
+
+@asynccontextmanager
+async def reading(
+    bench: Bench, ears: Ears, offsets: dict[str, int] | None = None, partition: int | None = 0
+) -> AsyncIterator[dict[str, int]]:
+    bus = Bus(bench.kafka, service=SERVICE)
+    reader = PartitionReader([bench.line.replies], ears.hear, bus.context, partition=partition)
+    settled = await reader.start(offsets)
+    running = asyncio.create_task(reader.run())
+    try:
+        yield settled
+    finally:
+        await reader.stop()
+        await running
+        await bus.stop(0)
+
+
+async def outcome(bench: Bench, number: int, partition: int = 0) -> None:
+    topic = bench.line.replies.physical_name
+    await bench.publisher.publish(
+        bench.ask(number, topic=topic, payload=Answered(number=number), partition=partition, reply_to=None)
+    )
+
+
+async def test_a_reader_hears_all_that_is_sent_after_its_start_and_nothing_from_before(bench: Bench) -> None:
+    ears = Ears()
+    await outcome(bench, 1)
+    async with reading(bench, ears) as settled:
+        assert settled == {bench.line.replies.physical_name: 1}
+        await outcome(bench, 2)
+        await outcome(bench, 3)
+        await until(lambda: ears.heard == [2, 3])
+
+
+async def test_a_reader_hears_only_its_partition(wide_bench: Bench) -> None:
+    ears = Ears()
+    async with reading(wide_bench, ears, partition=2):
+        for partition in range(4):
+            await outcome(wide_bench, partition, partition)
+        await until(lambda: ears.heard == [2])
+
+
+async def test_a_reader_of_no_partition_in_particular_hears_all(wide_bench: Bench) -> None:
+    ears = Ears()
+    async with reading(wide_bench, ears, partition=None):
+        for partition in range(4):
+            await outcome(wide_bench, partition, partition)
+        await until(lambda: sorted(ears.heard) == [0, 1, 2, 3])
+
+
+async def test_a_reader_goes_on_from_an_offset(bench: Bench) -> None:
+    ears = Ears()
+    for number in range(4):
+        await outcome(bench, number)
+    async with reading(bench, ears, {bench.line.replies.physical_name: 2}):
+        await until(lambda: ears.heard == [2, 3])
+
+
+async def test_an_offset_that_is_not_there_means_the_oldest_record(bench: Bench) -> None:
+    ears = Ears()
+    for number in range(2):
+        await outcome(bench, number)
+    async with reading(bench, ears, {bench.line.replies.physical_name: 1000}):
+        await until(lambda: ears.heard == [0, 1])
+
+
+async def test_what_a_reader_cannot_read_goes_to_the_dead_letters_and_it_reads_on(bench: Bench) -> None:
+    ears = Ears()
+    async with reading(bench, ears):
+        await bench.raw(bench.line.replies.physical_name, b"{", [("odd", b"\xff")])
+        await outcome(bench, 1)
+        await until(lambda: ears.heard == [1])
+    (letter,) = await bench.dead(bench.line.replies)
+    assert letter["dlq_reason"] == "header 'odd' is not UTF-8"
+
+
+async def test_a_reader_of_a_partition_that_does_not_exist_says_so(bench: Bench) -> None:
+    bus = Bus(bench.kafka, service=SERVICE)
+    reader = PartitionReader([bench.line.replies], Ears().hear, bus.context, partition=55)
+    with pytest.raises(Unavailable, match=r"rpl\..*has no partition 55"):
+        await reader.start()
+    await reader.stop()
+
+
+async def test_a_reader_whose_listener_stumbles_ends_with_its_error(bench: Bench) -> None:
+    async def stumble(_message: Received[Any]) -> None:
+        raise ZeroDivisionError
+
+    bus = Bus(bench.kafka, service=SERVICE)
+    reader = PartitionReader([bench.line.replies], stumble, bus.context, partition=0)
+    await reader.start()
+    await outcome(bench, 1)
+    with pytest.raises(ZeroDivisionError):
+        await reader.run()
+    await reader.stop()
+
+
+async def test_a_broadcast_reaches_every_listener(bench: Bench) -> None:
+    first, second = Ears(), Ears()
+    event = bench.line.broadcast
+    async with bench.working(listen(event, first.hear)), bench.working(listen(event, second.hear)):
+        await bench.raw(event.physical_name, b"what is this", [])
+        for number in range(3):
+            await bench.publisher.publish(bench.tell(number, event))
+        await until(lambda: first.heard == second.heard == [0, 1, 2])
