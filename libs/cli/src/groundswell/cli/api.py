@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
+from urllib.parse import quote
 
 import httpx
 
@@ -130,6 +131,11 @@ def connect(settings: Settings | None = None) -> Iterator[Api]:
     # A proxy of the environment must not see what stays on this machine.
     with httpx.Client(base_url=server, headers=headers, timeout=timeout, trust_env=not is_loopback(server)) as http:
         yield Api(http)
+
+
+def path(collection: str, *parts: str) -> str:
+    """The address of one object; what a person typed stays inside its place."""
+    return "/".join([collection, *(quote(part, safe="") or "-" for part in parts)])
 
 
 def complaint(response: httpx.Response) -> str:

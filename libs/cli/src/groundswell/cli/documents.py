@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from groundswell.cli.api import Json, connect
+from groundswell.cli.api import Json, connect, path
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import moment, one_line, remark, say, table, write, write_json
 
@@ -48,8 +48,8 @@ def _cells(document: Json, columns: Sequence[str]) -> list[object]:
 def show_document(identifier: Identifier, as_json: AsJson = False) -> None:
     """Print a document's text on standard output, and what is known of it on standard error."""
     with connect() as api:
-        document = api.get(f"/v1/documents/{identifier}")
-        text = api.text(f"/v1/documents/{identifier}/text") if document.get("version") is not None else None
+        document = api.get(path("/v1/documents", identifier))
+        text = api.text(path("/v1/documents", identifier, "text")) if document.get("version") is not None else None
     if as_json:
         write_json({**document, "text": text})
         return
@@ -69,7 +69,7 @@ def remove_documents(
     """Remove documents: answers stop using them at once."""
     with connect() as api:
         for identifier in identifiers:
-            api.delete(f"/v1/documents/{identifier}")
+            api.delete(path("/v1/documents", identifier))
             if not as_json:
                 say(f"removed {identifier}")
     if as_json:

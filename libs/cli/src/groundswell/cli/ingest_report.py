@@ -16,11 +16,11 @@ def report(results: list[Result]) -> None:
 
 
 def summary(result: Result) -> str:
-    """One line."""
+    """One line; what failed is counted as that alone."""
     done = {
-        "uploaded": len(result.sent),
+        "uploaded": len(result.sent.keys() - result.failed.keys()),
         "removed": len(result.removed),
-        "unchanged": len(result.unchanged),
+        "unchanged": len(set(result.unchanged) - result.failed.keys()),
         "failed": len(result.failed),
     }
     if not result.sent and not result.removed and not result.failed:

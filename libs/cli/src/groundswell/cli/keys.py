@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from groundswell.cli.api import connect
+from groundswell.cli.api import connect, path
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import moment, remark, say, table, write_json
 
@@ -64,7 +64,7 @@ def revoke_key(
 ) -> None:
     """Revoke a key at once."""
     with connect() as api:
-        answer = api.delete(f"/v1/keys/{identifier}")
+        answer = api.delete(path("/v1/keys", identifier))
     if as_json:
         write_json(answer)
     else:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from groundswell.cli.api import Json, connect
+from groundswell.cli.api import Json, connect, path
 from groundswell.cli.asking import costs, show_sources
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import moment, one_line, say, table, write_json
@@ -35,17 +35,14 @@ def list_requests(
     elif not page["data"]:
         say('No requests yet: ask with `groundswell ask "..."`.')
     else:
-        table(
-            [name.removesuffix("_at") for name in _COLUMNS],
-            [[row.get(name) for name in _COLUMNS] for row in page["data"]],
-        )
+        table([name.removesuffix("_at") for name in _COLUMNS], [_cells(row, _COLUMNS) for row in page["data"]])
 
 
 @app.command("show")
 def show_request(identifier: Identifier, as_json: AsJson = False) -> None:
     """Show the state of a request, and its answer once it has ended."""
     with connect() as api:
-        request = api.get(f"/v1/requests/{identifier}")
+        request = api.get(path("/v1/requests", identifier))
     if as_json:
         write_json(request)
         return
@@ -76,7 +73,7 @@ def _show_answer(answer: Json) -> None:
 def cancel_request(identifier: Identifier, as_json: AsJson = False) -> None:
     """Cancel a request that is still running."""
     with connect() as api:
-        request = api.post(f"/v1/requests/{identifier}/cancel")
+        request = api.post(path("/v1/requests", identifier, "cancel"))
     if as_json:
         write_json(request)
     else:
