@@ -167,6 +167,7 @@ class Platform:
 class _Handler(BaseHTTPRequestHandler):
     platform: Platform
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def _serve(self) -> None:
         address = urlsplit(self.path)

@@ -12,7 +12,7 @@ from groundswell.cli.ingest_plan import Plan, RemoteDocument, plan, progress
 
 UPLOADS_AT_ONCE = 4
 STALLED_S = 300.0
-ASK_EVERY_S = (0.2, 2.0)
+ASK_EVERY_S = (0.1, 2.0)
 """First and last pause between two looks at the server."""
 
 
