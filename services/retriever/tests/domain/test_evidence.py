@@ -59,6 +59,16 @@ def test_an_exact_identifier_is_not_doubted_whatever_the_vector(make_document: "
     assert weigh(query, [_ranked(chunk, 0.0)]).confidence >= IDENTIFIER_CONFIDENCE >= NEAR_FROM
 
 
+def test_a_name_inside_a_path_counts_by_its_parts(make_document: "MakeDocument") -> None:
+    inside = make_document("See https://docs.example.org/start/quickstart.html for more")
+    outside = make_document("See the page that describes how to start")
+    confidences = [
+        weigh(read_query("quickstart.html"), [_ranked(chunk, 0.3) for chunk in chunks]).confidence
+        for chunks in (inside, outside)
+    ]
+    assert confidences[0] >= NEAR_FROM > confidences[1]
+
+
 def test_an_identifier_that_everything_has_is_no_evidence(make_document: "MakeDocument") -> None:
     query = read_query("Please explain in simple everyday language whatever happens around ERR_4711")
     chunks = [chunk for number in range(9) for chunk in make_document(f"ERR_4711 {number}", name=f"{number}.md")]

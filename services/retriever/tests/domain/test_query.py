@@ -12,7 +12,9 @@ def test_any_text_is_a_query_within_bounds(text: str) -> None:
     query = read_query(text)
     assert len(query.text) <= MOST_CHARACTERS
     assert len(query.lexemes) == len(set(query.lexemes)) <= MOST_LEXEMES
-    assert query.identifiers <= set(query.lexemes)
+    assert query.identifiers.keys() <= set(query.lexemes)
+    assert set(query.terms) <= set(query.lexemes)
+    assert bool(query.terms) == bool(query.lexemes)
     assert all(" " not in lexeme for lexeme in query.lexemes)
 
 
@@ -31,7 +33,14 @@ def test_names_are_recognised_as_identifiers(name: str) -> None:
 
 @pytest.mark.parametrize("word", ["Records", "HTTP", "2014", "it"])
 def test_plain_words_and_numbers_are_not_identifiers(word: str) -> None:
-    assert read_query(f"What about {word}?").identifiers == frozenset()
+    assert read_query(f"What about {word}?").identifiers == {}
+
+
+def test_an_identifier_is_searched_by_its_parts_too_but_is_one_term() -> None:
+    query = read_query("What does ERR_4711 mean?")
+    assert query.lexemes == ("err_4711", "err", "4711", "mean")
+    assert query.terms == ("err_4711", "mean")
+    assert query.identifiers == {"err_4711": {"err", "4711"}}
 
 
 def test_a_long_query_is_cut() -> None:

@@ -11,9 +11,9 @@ from groundswell.common.telemetry import names
 from groundswell.retriever.domain.candidates import Candidate
 from groundswell.retriever.domain.chunks import CurrentChunk, RankedChunk, fits
 from groundswell.retriever.domain.depth import depths, enough
-from groundswell.retriever.domain.evidence import HOPELESS, NEAR_FROM, weigh
+from groundswell.retriever.domain.evidence import HOPELESS, NEAR_FROM, POOL, weigh
 from groundswell.retriever.domain.fusion import fuse, lexical_weight
-from groundswell.retriever.domain.passages import merge, without_copies
+from groundswell.retriever.domain.passages import CHUNKS_PER_PASSAGE, merge, without_copies
 from groundswell.retriever.domain.query import Query, read_query
 from groundswell.retriever.ports import CurrentPassages, PassageIndex, QueryEncoder
 from groundswell.retriever.search import Search
@@ -47,7 +47,8 @@ async def _outcome(command: RetrievePassages, deps: Deps) -> Outcome:
         return _none(command, "the question is empty")
     if not command.access:
         return _none(command, "the key may read no documents")
-    ranked = without_copies(await _readable(command, query, deps))
+    weighed = max(POOL, CHUNKS_PER_PASSAGE * command.max_passages)
+    ranked = without_copies(await _readable(command, query, deps))[:weighed]
     if not ranked:
         return _none(command, "there are no documents that the key may read and that match the filters")
     evidence = weigh(query, ranked)

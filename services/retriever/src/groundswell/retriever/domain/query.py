@@ -1,6 +1,7 @@
 """A question as the two searches take it."""
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from groundswell.common.lexemes import analyse
@@ -28,17 +29,24 @@ _IDENTIFIER = re.compile(r"\w+(?:[._\-/:@+#]\w+)+|\w*(?:\d\w*[^\W\d]|[^\W\d]\w*\
 class Query:
     """`text` is embedded. `lexemes` are searched, each once: those that carry the subject, or all if none does.
 
-    `identifiers` are those of them that name a thing exactly: error codes, flags, versions, dotted and compound names.
+    `identifiers` are those of them that name a thing exactly (error codes, flags, versions, dotted and compound names),
+    each with the lexemes of its parts.
     """
 
     text: str
     lexemes: tuple[str, ...]
-    identifiers: frozenset[str] = frozenset()
+    identifiers: Mapping[str, frozenset[str]]
 
     @property
     def is_name(self) -> bool:
         """Whether the query is an identifier and nothing else."""
         return bool(self.identifiers) and " " not in self.text
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        """The lexemes without those that only repeat a part of an identifier."""
+        parts = frozenset[str]().union(*self.identifiers.values())
+        return tuple(lexeme for lexeme in self.lexemes if lexeme not in parts)
 
 
 def read_query(text: str) -> Query:
@@ -46,5 +54,9 @@ def read_query(text: str) -> Query:
     cut = " ".join(text[:MOST_CHARACTERS].split())
     lexemes = tuple(dict.fromkeys(analyse(cut).split()))
     telling = tuple(lexeme for lexeme in lexemes if lexeme not in _FUNCTION_LEXEMES) or lexemes
-    identifiers = frozenset(match.casefold() for match in _IDENTIFIER.findall(cut))
-    return Query(cut, telling[:MOST_LEXEMES], identifiers.intersection(telling[:MOST_LEXEMES]))
+    searched = telling[:MOST_LEXEMES]
+    names = {match.casefold(): match for match in _IDENTIFIER.findall(cut)}
+    identifiers = {
+        name: frozenset(analyse(spelling).split()) - {name} for name, spelling in names.items() if name in searched
+    }
+    return Query(cut, searched, identifiers)
