@@ -162,7 +162,7 @@ def test_ctrl_c_closes_the_stream_and_exits_130(home: Path) -> None:
         address = f"http://127.0.0.1:{server.getsockname()[1]}"
         environment = os.environ | {"GROUNDSWELL_URL": address, "GROUNDSWELL_API_KEY": "k"}
         command = [sys.executable, "-m", "groundswell.cli", "ask", "Is it?"]
-        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:  # noqa: S603 - our own command
+        with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
             server.settimeout(30)
             connection, _ = server.accept()
             with connection:

@@ -227,7 +227,7 @@ def test_the_local_stack_says_when_it_does_not_run(groundswell: Any, command: li
 def store_command(models: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
     command = [sys.executable, "-m", "groundswell.cli", "models", *arguments]
     environment = os.environ | {"GROUNDSWELL_MODELS": str(models)}
-    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=50)  # noqa: S603
+    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=50)
 
 
 def test_models_are_listed_by_the_store(tmp_path: Path) -> None:

@@ -12,6 +12,10 @@ from rich.text import Text
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 """All but tab and line feed: escape sequences, and overrides of the writing direction."""
 
+_WHOLE = frozenset({"id", "created", "ended", "updated", "revoked"})
+_UNBOUNDED = 10_000
+"""Columns for whatever reads the other end of a pipe."""
+
 
 def harmless(text: str) -> str:
     """The text without what a terminal would obey."""
@@ -52,14 +56,15 @@ def moment(value: object) -> str:
 
 
 def table(headings: list[str], rows: list[list[object]]) -> None:
-    """Columns of plain text; a number stands right."""
+    """Columns of plain text; ids, times and numbers stay whole, the rest is folded to the width of a terminal."""
     grid = Table(box=None, pad_edge=False, header_style="bold")
     for number, heading in enumerate(headings):
-        right = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
-        grid.add_column(heading, justify="right" if right else "left", overflow="fold")
+        is_count = bool(rows) and all(isinstance(row[number], int | float) for row in rows)
+        whole = is_count or heading in _WHOLE
+        grid.add_column(heading, justify="right" if is_count else "left", no_wrap=whole, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(one_line("" if cell is None else str(cell))) for cell in row))
-    Console(soft_wrap=not sys.stdout.isatty(), highlight=False).print(grid)
+    Console(width=None if sys.stdout.isatty() else _UNBOUNDED, highlight=False).print(grid)
 
 
 def error_console() -> Console:
