@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -142,6 +143,9 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
         admin_key = (home / "secrets" / "admin.key").read_text(encoding="utf-8").strip()
         yield Stack(home, status["http"], admin_key, env, collector)
     finally:
+        # What a failed test leaves to look at; the home itself is removed.
+        if (home / "logs").exists():
+            shutil.copytree(home / "logs", ROOT / ".pytest_cache" / "e2e-logs", dirs_exist_ok=True)
         _native(env, "reset")
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from groundswell.common.contracts.generation import ChatMessage
-from groundswell.common.contracts.retrieval import Passage
+from groundswell.common.contracts.retrieval import Passage, PassageSection
 from groundswell.common.ids import DocumentId
 from groundswell.orchestrator.domain.assistants import find
 from groundswell.orchestrator.domain.citing import Citing, cite, support, without_model_marks
@@ -58,6 +58,17 @@ def test_quotes_stand_verbatim_at_their_offsets() -> None:
     cited = whole("Only Security-Ops members unlock accounts.", (passage(HANDBOOK, start=9),))
     [citation] = cited.citations
     assert document[citation.start : citation.end] == citation.quote
+
+
+def test_a_citation_names_the_section_in_which_its_quote_stands() -> None:
+    parts = (
+        PassageSection(start=0, section="Accounts > Unlocking"),
+        PassageSection(start=50, section="Accounts > Time"),
+    )
+    merged = passage(HANDBOOK).model_copy(update={"sections": parts})
+    [late] = whole("After 30 minutes.", (merged,)).citations
+    [early] = whole("Only Security-Ops members unlock accounts.", (merged,)).citations
+    assert (early.section, late.section) == ("Accounts > Unlocking", "Accounts > Time")
 
 
 def test_one_span_keeps_one_mark_and_another_document_gets_its_own() -> None:

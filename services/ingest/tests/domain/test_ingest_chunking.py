@@ -167,9 +167,13 @@ class TestStructure:
         text = "# Guide\n\n## Install\n\nRun the setup now please.\n"
         assert [chunk.heading_path for chunk in chunks_of(text)] == [("Guide", "Install")]
 
-    def test_tiny_sections_share_a_chunk_under_what_they_have_in_common(self) -> None:
+    def test_every_section_is_a_chunk_of_its_own_however_small(self) -> None:
         text = "# Names\n\n## a\n\nx\n\n## b\n\ny\n\n## c\n\nz\n"
-        assert [chunk.heading_path for chunk in chunks_of(text, limits=ChunkLimits())] == [("Names",)]
+        assert [chunk.heading_path for chunk in chunks_of(text, limits=ChunkLimits())] == [
+            ("Names", "a"),
+            ("Names", "b"),
+            ("Names", "c"),
+        ]
 
     def test_a_fence_with_blank_lines_is_kept_whole(self) -> None:
         fence = "```py\na = 1\n\nb = 2\n\nc = 3\n```\n"

@@ -40,8 +40,18 @@ class PassageScores(Message):
     fused: float = 0.0
 
 
+class PassageSection(Message):
+    """From `start` (code points of the document's text) on, the heading path is `section`."""
+
+    start: int
+    section: str
+
+
 class Passage(Message):
-    """Chunks of one document version, merged. `text` is exactly `[start, end)` (code points) of that version's text."""
+    """Chunks of one document version, merged. `text` is exactly `[start, end)` (code points) of that version's text.
+
+    `section` is what all of it lies under; `sections` says it for each part, in order, from `start` on.
+    """
 
     document: DocumentId
     version: int
@@ -55,6 +65,11 @@ class Passage(Message):
     text: str
     page: int | None = None
     scores: PassageScores = PassageScores()
+    sections: tuple[PassageSection, ...] = ()
+
+    def section_at(self, offset: int) -> str:
+        """The heading path at `offset` of the document's text."""
+        return next((part.section for part in reversed(self.sections) if part.start <= offset), self.section)
 
 
 class PassagesRetrieved(Message):

@@ -26,8 +26,8 @@ class Core:
 def pack(text: str, blocks: Sequence[Block], tokens: TokenStarts, limits: ChunkLimits) -> list[Core]:
     """Cores that partition the blocks.
 
-    A heading starts a core unless what is before it is smaller than `small_tokens`, and stays with what follows it
-    where there is room. A block that fits into `limit_tokens` is never cut.
+    A heading starts a core, so that each core lies in one section and a citation names it exactly; it stays with what
+    follows it where there is room. A block that fits into `limit_tokens` is never cut.
     """
     packer = _Packer(text, tokens, limits)
     for block in blocks:
@@ -62,7 +62,7 @@ class _Packer:
             return False
         is_small = core.tokens < limits.small_tokens
         if core.has_text and block.kind is BlockKind.HEADING:
-            return not is_small or self._mergeable(core) is not None
+            return True
         most_tokens = limits.limit_tokens if is_small or not core.has_text else limits.core_tokens
         if self._has_room(block.start, block.end, count, most_tokens):
             return False

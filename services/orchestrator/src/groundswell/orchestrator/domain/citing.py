@@ -146,7 +146,7 @@ def _numbered(
         version=passage.version,
         title=passage.title,
         name=passage.name,
-        section=passage.section,
+        section=passage.section_at(span.start),
         source=passage.source,
         updated=passage.updated.isoformat(),
         start=span.start,

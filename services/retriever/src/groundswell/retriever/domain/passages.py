@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from groundswell.common.contracts.retrieval import Passage, PassageScores
+from groundswell.common.contracts.retrieval import Passage, PassageScores, PassageSection
 from groundswell.common.ids import DocumentId
 from groundswell.retriever.domain.chunks import CurrentChunk, RankedChunk
 
@@ -75,6 +75,9 @@ def _passage(run: Sequence[RankedChunk]) -> Passage:
         text="".join(item.chunk.text for item in run),
         page=first.page,
         scores=PassageScores(lexical=candidate.lexical, dense=candidate.dense, fused=candidate.fused),
+        sections=tuple(
+            PassageSection(start=item.chunk.start, section=HEADING_SEPARATOR.join(item.chunk.heading)) for item in run
+        ),
     )
 
 
