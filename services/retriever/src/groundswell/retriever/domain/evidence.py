@@ -15,8 +15,8 @@ from groundswell.retriever.domain.query import Query
 
 COSINE_WEIGHT, COVERAGE_WEIGHT, INTERCEPT = 15.57, 8.50, -10.29
 NEAR_FROM = 0.3
-"""On the other half of the articles: 1.7 % of what can be answered is refused, and 92.4 % of what cannot. At .5 it would
-be 4.7 % and 95.2 %: a refusal is final, while what passes wrongly still meets a language model that may say no.
+"""On the other half of the articles: 1.7 % of what can be answered is refused, and 92.4 % of what cannot. At .5 it is
+4.7 % and 95.2 %: a refusal is final, while what passes wrongly still meets a language model that may say no.
 """
 TOP = 3
 POOL = 20
