@@ -49,7 +49,7 @@ class OwnKafka:
 
     async def start(self) -> None:
         if self._process is None:
-            self._process = subprocess.Popen(  # noqa: ASYNC220, S603
+            self._process = subprocess.Popen(  # noqa: ASYNC220
                 self._program.command, env=self._program.env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
             )
         self.go_on()
@@ -91,4 +91,11 @@ def _own_broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OwnKafka]:
 async def own_kafka(_own_broker: OwnKafka) -> OwnKafka:
     """Running at the start of each test."""
     await _own_broker.start()
+    return _own_broker
+
+
+@pytest.fixture
+def stopped_kafka(_own_broker: OwnKafka) -> OwnKafka:
+    """Not running at the start of each test."""
+    _own_broker.kill()
     return _own_broker

@@ -23,18 +23,18 @@ log = structlog.get_logger(__name__)
 class Postgres:
     """A pool of connections that return rows as dicts. Every block is one transaction."""
 
-    def __init__(self, url: SecretStr, *, size: int = 8) -> None:
+    def __init__(self, url: SecretStr, *, size: int = 8, connect_within_s: float = CONNECT_WITHIN_S) -> None:
         self._pool: AsyncConnectionPool[Connection] = AsyncConnectionPool(
             url.get_secret_value(),
             connection_class=psycopg.AsyncConnection[DictRow],
             kwargs={
                 "row_factory": dict_row,
-                "connect_timeout": int(CONNECT_WITHIN_S),
+                "connect_timeout": max(1, int(connect_within_s)),
                 "options": f"-c statement_timeout={STATEMENT_TIMEOUT_MS}",
             },
             min_size=1,
             max_size=size,
-            timeout=CONNECT_WITHIN_S,
+            timeout=connect_within_s,
             open=False,
             check=AsyncConnectionPool.check_connection,
         )

@@ -1,5 +1,6 @@
 """Topics are created and verified from the catalogue; nothing else creates any."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -14,6 +15,8 @@ from groundswell.common.topics import CATALOGUE, PhysicalTopic, physical_topics
 TIMEOUT_MS = 10_000
 NO_ERROR = 0
 TOPIC_ALREADY_EXISTS = 36
+LOOK_EVERY_S = 0.02
+LOOKS = 500
 
 
 async def ensure_topics(
@@ -21,7 +24,8 @@ async def ensure_topics(
 ) -> list[str]:
     """Create what is missing, grow what has too few partitions, set configs; returns the names created.
 
-    Raises Unavailable while the broker is away, Misconfigured if it refuses. Partitions are never taken away.
+    All of them can be written to and read when it returns. Partitions are never taken away. Raises Unavailable while
+    the broker is away, Misconfigured if it refuses.
     """
     wanted = physical_topics(CATALOGUE) if wanted is None else wanted
     async with connected_admin(bootstrap) as admin:
@@ -31,6 +35,7 @@ async def ensure_topics(
         await _create(admin, missing, replication)
         await _grow(admin, [topic for topic in present if partitions[topic.name] < topic.partitions])
         await _configure(admin, present)
+        await _until_served(admin, {topic.name: topic.partitions for topic in wanted})
     return [topic.name for topic in missing]
 
 
@@ -58,6 +63,7 @@ async def connected_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=TIMEOUT_MS)
     try:
         await admin.start()
+        await _until_it_knows_itself(admin)
         yield admin
     except KafkaError as error:
         raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
@@ -65,9 +71,25 @@ async def connected_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
+async def _until_it_knows_itself(admin: AIOKafkaAdminClient) -> None:
+    """A broker that is only just up answers, but names no broker."""
+    client = admin._client  # noqa: SLF001 - nothing public says it
+    for _ in range(LOOKS):
+        if client.cluster.brokers():
+            return
+        await client.force_metadata_update()
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise Unavailable("Kafka is starting")
+
+
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
-    """How many partitions each topic has."""
-    return {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
+    """How many partitions of each topic are served."""
+    described = await admin.describe_topics()
+    return {
+        topic["topic"]: sum(partition["leader"] >= 0 for partition in topic["partitions"])
+        for topic in described
+        if topic["error_code"] == NO_ERROR
+    }
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: Sequence[PhysicalTopic], replication: int) -> None:
@@ -90,6 +112,17 @@ async def _configure(admin: AIOKafkaAdminClient, topics: Sequence[PhysicalTopic]
         for response in responses:
             for code, _message, _type, name in response.resources:
                 _verify(name, code)
+
+
+async def _until_served(admin: AIOKafkaAdminClient, wanted: dict[str, int]) -> None:
+    """The broker says that a topic is made before it serves it."""
+    for _ in range(LOOKS):
+        served = await _partitions(admin)
+        lacking = [name for name, partitions in wanted.items() if served.get(name, 0) < partitions]
+        if not lacking:
+            return
+        await asyncio.sleep(LOOK_EVERY_S)
+    raise Unavailable(f"Kafka does not serve {len(lacking)} topics yet, {lacking[0]} first")
 
 
 def _verify(topic: str, code: int, *fine: int) -> None:

@@ -49,8 +49,9 @@ class Line:
     broadcast: Event
 
     @classmethod
-    def new(cls, partitions: int = 1) -> "Line":
-        name = f"t{secrets.token_hex(5)}"
+    def new(cls, partitions: int = 1, name: str = "") -> "Line":
+        """A line with a name of its own, or the one that another process made as `name`."""
+        name = name or f"t{secrets.token_hex(5)}"
         common: dict[str, Any] = {
             "key": "key",
             "owner": SERVICE,
@@ -66,6 +67,10 @@ class Line:
             Event(name=f"evt.{name}", payloads=(Told,), **common),
             Event(name=f"evt.{name}-all", payloads=(Told,), broadcast=True, **common),
         )
+
+    @property
+    def name(self) -> str:
+        return self.command.name.removeprefix("cmd.")
 
     @property
     def topics(self) -> tuple[Topic, ...]:
@@ -168,9 +173,9 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_on(kafka: str, *, partitions: int = 1) -> AsyncIterator[Bench]:
-    """A bench with topics of `partitions` partitions."""
-    line = Line.new(partitions)
+async def bench_on(kafka: str, *, partitions: int = 1, line: Line | None = None) -> AsyncIterator[Bench]:
+    """A bench with `line`, or one of its own with topics of `partitions` partitions."""
+    line = line or Line.new(partitions)
     await ensure_topics(kafka, physical_topics(line.topics))
     publisher = Publisher(kafka, service=SERVICE, clock=BrokerClock())
     await publisher.start()

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-EVERY_S = 0.02
+EVERY_S = 0.05
 WITHIN_S = 20.0
 
 

@@ -1,0 +1,113 @@
+"""One trace through the topics: a consumer's span is a child of the publish that brought its record."""
+
+from collections.abc import Iterator, Sequence
+from typing import cast
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+from groundswell.common.bus.consumption import Batch, consume, consume_batches
+from groundswell.common.bus.messages import Outgoing, Received, reply
+from groundswell.common.errors import Rejected
+from groundswell.common.telemetry.tracing import configure_tracing, current_carrier, current_trace_id, span
+from groundswell.common.testing.bench import Answered, Ask, Bench, answer
+from groundswell.common.testing.waiting import until
+from groundswell.common.tiers import Tier
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    """What is recorded during the test. The process's provider can be set only once."""
+    provider = trace.get_tracer_provider()
+    if not isinstance(provider, TracerProvider):
+        provider = configure_tracing("bench", None)
+    exporter = InMemorySpanExporter()
+    processor = SimpleSpanProcessor(exporter)
+    provider.add_span_processor(processor)
+    yield exporter
+    processor.shutdown()
+
+
+def named(spans: InMemorySpanExporter, name: str) -> list[ReadableSpan]:
+    return [each for each in spans.get_finished_spans() if each.name == name]
+
+
+def parent_of(each: ReadableSpan) -> int:
+    assert each.parent is not None, each.name
+    return each.parent.span_id
+
+
+def id_of(each: ReadableSpan) -> int:
+    context = each.get_span_context()
+    assert context is not None
+    return context.span_id
+
+
+@pytest.mark.connected
+async def test_the_consumer_span_is_a_child_of_the_publish_and_the_answer_of_the_consumer(
+    bench: Bench, spans: InMemorySpanExporter
+) -> None:
+    asked, replied = bench.command[Tier.STANDARD], bench.line.replies.physical_name
+    with span("question") as question:
+        await bench.asks([1])
+    async with bench.working(consume(bench.command, answer)):
+        await bench.until_answered(1)
+        await until(lambda: named(spans, f"{asked} process"))
+    (publish,) = named(spans, f"{asked} publish")
+    (process,) = named(spans, f"{asked} process")
+    (answered,) = named(spans, f"{replied} publish")
+    assert parent_of(publish) == question.get_span_context().span_id
+    assert parent_of(process) == id_of(publish)
+    assert parent_of(answered) == id_of(process)
+    attributes = dict(process.attributes or {})
+    assert attributes["messaging.system"] == "kafka"
+    assert attributes["messaging.destination.name"] == asked
+    assert attributes["groundswell.tenant"] == "red"
+    assert attributes["groundswell.tier"] == "standard"
+    assert attributes["groundswell.message.type"] == "Ask"
+
+
+@pytest.mark.connected
+async def test_answers_of_a_batch_stay_in_the_traces_of_their_questions(
+    bench: Bench, spans: InMemorySpanExporter
+) -> None:
+    async def embed(messages: Sequence[Received[Ask]]) -> Sequence[Outgoing]:
+        return [reply(message, Answered(number=message.payload.number)) for message in messages]
+
+    traces = []
+    for number in range(3):
+        with span("question"):
+            traces.append(current_trace_id())
+            await bench.asks([number])
+    async with bench.working(consume_batches(bench.command, embed, batch=Batch(messages=3, wait_s=5))):
+        await bench.until_answered(0, 1, 2)
+    outcomes = {cast("Answered", item.payload).number: item.envelope.trace for item in await bench.outcomes()}
+    assert [outcomes[number]["traceparent"].split("-")[1] for number in range(3)] == traces
+    linked = [each for each in named(spans, f"{bench.command[Tier.STANDARD]} process") if each.links]
+    assert [len(each.links) for each in linked] == [3]
+    assert [(each.attributes or {})["messaging.batch.message_count"] for each in linked] == [3]
+
+
+def test_a_span_says_the_type_of_an_error_and_never_its_text(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(Rejected), span("work"):
+        raise Rejected("the text of a document")
+    (work,) = named(spans, "work")
+    assert work.status.description == "Rejected"
+    assert "document" not in work.to_json()
+
+
+def test_a_carrier_takes_a_span_elsewhere(spans: InMemorySpanExporter) -> None:
+    with span("here") as here:
+        carrier = current_carrier()
+    with span("there", carrier=carrier):
+        pass
+    (there,) = named(spans, "there")
+    assert parent_of(there) == here.get_span_context().span_id
+
+
+def test_outside_of_a_trace_there_is_no_trace_id() -> None:
+    assert current_trace_id() is None
+    assert current_carrier() == {}
