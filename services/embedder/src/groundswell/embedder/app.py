@@ -30,5 +30,5 @@ def build() -> Service:
         subscriptions=[
             consume_batches(EMBED_CHUNKS, partial(embed_chunks, deps=deps), batch=batch, slots=SLOTS),
         ],
-        resources={"weaviate": index, "encoder": encoder},
+        resources={"encoder": encoder, "weaviate": index},
     )

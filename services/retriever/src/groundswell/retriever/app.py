@@ -27,5 +27,5 @@ def build() -> Service:
         name="retriever",
         settings=settings,
         subscriptions=[consume(RETRIEVE_PASSAGES, partial(fetch_passages, deps=deps))],
-        resources={"weaviate": index, "postgres": passages, "encoder": encoder},
+        resources={"encoder": encoder, "weaviate": index, "postgres": passages},
     )
