@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, FastAPI
+from fastapi.telemetry import TelemetryConfig
 from starlette.responses import Response
 
 from groundswell.orchestrator.adapters import (
@@ -20,6 +21,11 @@ from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.limits import Limits
 from groundswell.orchestrator.ports import FrontDesk, Keys, Library, RequestLedger
 
+_NOT_FASTAPIS_OWN = TelemetryConfig(
+    tracing=False, metrics=False, logs=False, operation_spans=False, auto_configure=False
+)
+"""Observed does it: FastAPI would make a second span for each request and log the messages of exceptions."""
+
 health = APIRouter()
 
 
@@ -35,7 +41,7 @@ def create_app(
     limits: Limits,
 ) -> FastAPI:
     """The ASGI app. `readiness` names what keeps a question from being answered; `clock` is wall-clock seconds."""
-    app = FastAPI(title="Groundswell", openapi_url=None, redirect_slashes=False)
+    app = FastAPI(title="Groundswell", openapi_url=None, redirect_slashes=False, telemetry=_NOT_FASTAPIS_OWN)
     app.state.door = Door(
         desk=desk,
         ledger=ledger,
@@ -50,7 +56,7 @@ def create_app(
     app.add_middleware(Observed)
     app.include_router(health)
     for part in (http_chat, http_requests, http_files, http_documents, http_keys):
-        app.include_router(part.router, prefix="/v1")
+        app.include_router(part.router)
     return app
 
 

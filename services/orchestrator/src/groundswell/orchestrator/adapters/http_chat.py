@@ -24,7 +24,7 @@ from groundswell.orchestrator.ports import AnswerStream, Released
 MODELS_SINCE = 1_764_000_000
 """OpenAI's shape wants a creation time; ours have none."""
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.post("/chat/completions")

@@ -21,7 +21,7 @@ _PRINTABLE = r"^[^\x00-\x1f\x7f]*$"
 Limit = Annotated[int, Query(ge=1, le=1000)]
 Filter = Annotated[str | None, Query(max_length=1024, pattern=_PRINTABLE)]
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.get("/documents")

@@ -29,7 +29,7 @@ LONGEST_SOURCE = 256
 _FILE_ID = re.compile(r"file-[0-9a-f]{24}")
 _STATUSES = {"live": "processed", "failed": "error"}
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @dataclass(frozen=True, kw_only=True)

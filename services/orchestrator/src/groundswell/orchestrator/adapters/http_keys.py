@@ -19,7 +19,7 @@ _KEY_ID = re.compile(r"key_[0-9a-f]{12}")
 _TEAM = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _GROUP = r"^[A-Za-z0-9][A-Za-z0-9._@+-]{0,63}$"
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 log = structlog.get_logger(__name__)
 
 

@@ -16,7 +16,7 @@ from groundswell.orchestrator.ports import RequestRecord
 
 _REQUEST_ID = re.compile(r"req_[0-9a-f]{24}")
 
-router = APIRouter()
+router = APIRouter(prefix="/v1")
 
 
 @router.get("/requests")

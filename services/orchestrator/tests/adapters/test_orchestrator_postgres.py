@@ -1,0 +1,244 @@
+"""Requests and keys in the real PostgreSQL."""
+
+import asyncio
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from pydantic import SecretStr, TypeAdapter
+
+from groundswell.common.contracts.answers import Outcome
+from groundswell.common.contracts.generation import ChatMessage
+from groundswell.common.errors import Misconfigured, Unavailable
+from groundswell.common.ids import KeyId, RequestId, TeamId, new_request_id
+from groundswell.common.postgres import Postgres
+from groundswell.common.tiers import Tier
+from groundswell.orchestrator.adapters.postgres_database import Database
+from groundswell.orchestrator.adapters.postgres_keys import PostgresKeys
+from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
+from groundswell.orchestrator.domain.question import Answer, Caller, Question
+
+pytestmark = pytest.mark.connected
+
+BLUE, GREEN = TeamId("blue"), TeamId("green")
+NOW = 1_795_000_000.0
+
+
+@pytest.fixture
+async def postgres(fresh_database: Any) -> AsyncIterator[Postgres]:
+    pool = Postgres(SecretStr(fresh_database.dsns["orchestrator"]))
+    database = Database(pool)
+    await database.open()
+    yield pool
+    await database.close()
+
+
+@pytest.fixture
+def ledger(postgres: Postgres) -> PostgresLedger:
+    return PostgresLedger(postgres)
+
+
+@pytest.fixture
+def keys(postgres: Postgres) -> PostgresKeys:
+    return PostgresKeys(postgres)
+
+
+def question(said: str = "How?", *, team: TeamId = BLUE, created: float = NOW, lasts_s: float = 60.0) -> Question:
+    return Question(
+        request_id=new_request_id(),
+        caller=Caller(key=KeyId("key_0123456789ab"), team=team, groups=("ops",)),
+        model="docs-qa",
+        messages=(ChatMessage(role="user", content=said),),
+        tier=Tier.STANDARD,
+        created=created,
+        deadline=created + lasts_s,
+        max_tokens=10,
+    )
+
+
+def answer(text: str, outcome: Outcome = Outcome.COMPLETED) -> Answer:
+    return Answer(outcome=outcome, text=text, finish_reason="stop", verdicts=({"role": "input", "score": 0.5},))
+
+
+async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: PostgresLedger) -> None:
+    asked = question()
+    await ledger.insert(asked, owner="replica-1", epoch=3)
+    accepted = await ledger.get(asked.request_id, BLUE)
+    assert accepted is not None
+    assert (accepted.state, accepted.tier, accepted.answer, accepted.ended) == ("accepted", "standard", None, None)
+    assert accepted.deadline.timestamp() == asked.deadline
+    await ledger.mark_generating(asked.request_id, [{"role": "user", "content": "How?"}])
+    generating = await ledger.get(asked.request_id, BLUE)
+    assert generating is not None
+    assert generating.state == "generating"
+    assert await ledger.finish(asked.request_id, answer("So.")) == answer("So.")
+    ended = await ledger.get(asked.request_id, BLUE)
+    assert ended is not None
+    assert (ended.state, ended.answer) == ("completed", answer("So."))
+    assert ended.ended is not None
+
+
+async def test_an_insert_that_is_repeated_is_one_request(ledger: PostgresLedger) -> None:
+    asked = question()
+    await ledger.insert(asked, owner="replica-1", epoch=1)
+    await ledger.insert(asked, owner="replica-1", epoch=1)
+    assert len(await ledger.recent(BLUE, 10)) == 1
+
+
+async def test_of_many_that_finish_at_once_one_wins_and_all_say_the_same(ledger: PostgresLedger) -> None:
+    asked = question()
+    await ledger.insert(asked, owner="replica-1", epoch=1)
+    said = await asyncio.gather(*(ledger.finish(asked.request_id, answer(f"answer {n}")) for n in range(20)))
+    assert len({told.text for told in said}) == 1
+    record = await ledger.get(asked.request_id, BLUE)
+    assert record is not None
+    assert record.answer == said[0]
+
+
+async def test_what_has_ended_never_generates_again(ledger: PostgresLedger) -> None:
+    asked = question()
+    await ledger.insert(asked, owner="replica-1", epoch=1)
+    await ledger.finish(asked.request_id, answer("", Outcome.CANCELLED))
+    await ledger.mark_generating(asked.request_id, [])
+    record = await ledger.get(asked.request_id, BLUE)
+    assert record is not None
+    assert record.state == "cancelled"
+
+
+async def test_a_request_that_was_never_accepted_cannot_be_finished(ledger: PostgresLedger) -> None:
+    with pytest.raises(LookupError):
+        await ledger.finish(RequestId("req_none"), answer(""))
+
+
+async def test_requests_are_seen_by_their_team_alone_the_newest_first(ledger: PostgresLedger) -> None:
+    asked = [question(created=NOW + number) for number in range(3)]
+    for one in (*asked, question(team=GREEN)):
+        await ledger.insert(one, owner="replica-1", epoch=1)
+    recent = await ledger.recent(BLUE, 2)
+    assert [record.request_id for record in recent] == [asked[2].request_id, asked[1].request_id]
+    assert await ledger.get(asked[0].request_id, GREEN) is None
+
+
+async def test_overdue_requests_expire_once_and_ended_ones_are_forgotten(ledger: PostgresLedger) -> None:
+    overdue, running = question(created=1000.0), question(created=4_000_000_000.0)
+    for one in (overdue, running):
+        await ledger.insert(one, owner="replica-1", epoch=1)
+    assert await ledger.expire_overdue(5.0) == 1
+    assert await ledger.expire_overdue(5.0) == 0
+    record = await ledger.get(overdue.request_id, BLUE)
+    assert record is not None
+    assert record.answer is not None
+    assert record.answer.outcome is Outcome.EXPIRED
+    assert (await ledger.finish(overdue.request_id, answer("late"))).outcome is Outcome.EXPIRED
+    assert await ledger.forget_ended(3600.0) == 0
+    assert await ledger.forget_ended(-1.0) == 1
+    assert await ledger.get(running.request_id, BLUE) is not None
+
+
+@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(said=st.text(max_size=50), told=st.text(max_size=50))
+async def test_any_text_that_can_be_said_can_be_kept(ledger: PostgresLedger, said: str, told: str) -> None:
+    asked = question(said + "\0")
+    await ledger.insert(asked, owner="replica-1", epoch=1)
+    await ledger.mark_generating(asked.request_id, [{"role": "user", "content": said + "\0"}])
+    assert (await ledger.finish(asked.request_id, answer(told + "\0"))).text == told + "\0"
+    record = await ledger.get(asked.request_id, BLUE)
+    assert record is not None
+    assert record.answer == answer(told + "\0")
+
+
+async def test_what_was_asked_can_be_read_back_as_it_was(ledger: PostgresLedger, postgres: Postgres) -> None:
+    asked = question("Wie hoch ist die Flut? \U0001f30a")
+    await ledger.insert(asked, owner="replica-1", epoch=7)
+    async with postgres.transaction() as connection:
+        cursor = await connection.execute("SELECT question::text AS question, owner, epoch FROM orchestrator.requests")
+        row = await cursor.fetchone()
+    assert row is not None
+    assert (row["owner"], row["epoch"]) == ("replica-1", 7)
+    assert TypeAdapter(Question).validate_json(row["question"]) == asked
+
+
+async def test_a_key_is_known_by_its_secret_until_it_is_revoked(keys: PostgresKeys, postgres: Postgres) -> None:
+    record, secret = await keys.create(BLUE, ["ops", "dev"], operator=False, name="CI")
+    assert secret.startswith("gs_")
+    caller = await keys.authenticate(secret)
+    assert caller == Caller(key=record.key, team=BLUE, groups=("ops", "dev"))
+    assert await keys.authenticate(secret + "x") is None
+    async with postgres.transaction() as connection:
+        cursor = await connection.execute("SELECT api_keys::text AS stored FROM orchestrator.api_keys")
+        rows = await cursor.fetchall()
+    assert secret not in str(rows)
+    assert await keys.revoke(record.key)
+    assert not await keys.revoke(record.key)
+    assert await keys.authenticate(secret) is None
+    (listed,) = await keys.list(BLUE)
+    assert listed.revoked is not None
+    assert replace(listed, revoked=None) == record
+    assert await keys.list(GREEN) == []
+
+
+async def test_the_admin_key_is_made_once_for_its_owner_alone(keys: PostgresKeys, tmp_path: Path) -> None:
+    file = tmp_path / "secrets" / "admin.key"
+    await asyncio.gather(*(keys.ensure_admin_key(file) for _ in range(5)))
+    secret = file.read_text(encoding="utf-8").strip()
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert stat.S_IMODE(file.parent.stat().st_mode) == 0o700
+    assert [path.name for path in file.parent.iterdir()] == ["admin.key"]
+    caller = await keys.authenticate(secret)
+    assert caller is not None
+    assert (caller.team, caller.operator) == ("default", True)
+    await keys.ensure_admin_key(file)
+    assert file.read_text(encoding="utf-8").strip() == secret
+    assert len(await keys.list(None)) == 1
+
+
+async def test_a_key_that_only_the_file_knows_is_registered_again(keys: PostgresKeys, tmp_path: Path) -> None:
+    file = tmp_path / "admin.key"
+    file.write_text("gs-" + "k" * 40 + "\n", encoding="utf-8")
+    file.chmod(0o644)
+    await keys.ensure_admin_key(file)
+    caller = await keys.authenticate("gs-" + "k" * 40)
+    assert caller is not None
+    assert caller.operator
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+async def test_without_a_file_no_second_operator_is_made(keys: PostgresKeys, tmp_path: Path) -> None:
+    await keys.create(BLUE, [], operator=True, name="")
+    await keys.ensure_admin_key(tmp_path / "admin.key")
+    assert not (tmp_path / "admin.key").exists()
+
+
+async def test_once_every_operators_key_is_revoked_a_new_one_takes_the_files_place(
+    keys: PostgresKeys, tmp_path: Path
+) -> None:
+    file = tmp_path / "admin.key"
+    await keys.ensure_admin_key(file)
+    revoked = file.read_text(encoding="utf-8").strip()
+    (record,) = await keys.list(None)
+    await keys.revoke(record.key)
+    await keys.ensure_admin_key(file)
+    assert await keys.authenticate(revoked) is None
+    assert await keys.authenticate(file.read_text(encoding="utf-8").strip()) is not None
+
+
+async def test_a_key_file_that_cannot_be_used_stops_the_start(keys: PostgresKeys, tmp_path: Path) -> None:
+    short = tmp_path / "short.key"
+    short.write_text("secret", encoding="utf-8")
+    with pytest.raises(Misconfigured, match="shorter"):
+        await keys.ensure_admin_key(short)
+    with pytest.raises(Misconfigured):
+        await keys.ensure_admin_key(tmp_path)
+
+
+async def test_without_the_server_everything_is_unavailable_and_nothing_is_lost(unused_tcp_port: int) -> None:
+    away = Postgres(SecretStr(f"postgresql://nobody@127.0.0.1:{unused_tcp_port}/none"))
+    with pytest.raises(Unavailable):
+        await PostgresKeys(away).authenticate("gs_x")
+    with pytest.raises(Unavailable):
+        await PostgresLedger(away).insert(question(), owner="replica-1", epoch=1)
