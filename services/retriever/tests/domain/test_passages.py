@@ -71,6 +71,13 @@ def test_the_section_is_the_heading_that_all_of_a_passage_is_under(make_document
     assert sections == ["Guide > Setup", "Guide", "Guide > Setup"]
 
 
+def test_each_part_of_a_passage_keeps_its_own_section(make_document: "MakeDocument") -> None:
+    one = make_document("one ", "two", heading=("Guide", "Setup"))[0]
+    two = make_document("one ", "two", heading=("Guide", "Use"))[1]
+    (passage,) = merge(_ranked([two, one]), 5)
+    assert [(part.start, part.section) for part in passage.sections] == [(0, "Guide > Setup"), (4, "Guide > Use")]
+
+
 def test_copies_are_dropped_at_the_worse_rank(make_document: "MakeDocument") -> None:
     (original,), (copy,) = make_document("Same text"), make_document("same  TEXT\n", name="copy.md")
     assert [item.chunk.name for item in without_copies(_ranked([copy, original]))] == ["copy.md"]
