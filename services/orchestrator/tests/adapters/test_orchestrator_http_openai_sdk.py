@@ -47,6 +47,15 @@ async def test_a_streamed_answer(sdk: AsyncOpenAI) -> None:
     assert vendor["citations"][0]["document"] == "doc_0123456789abcdef01234567"
 
 
+async def test_the_sdks_stream_helper_puts_the_answer_together(sdk: AsyncOpenAI) -> None:
+    async with sdk.chat.completions.stream(model="docs-qa", messages=MESSAGES) as stream:
+        kinds = [event.type async for event in stream]
+        answer = await stream.get_final_completion()
+    assert "content.delta" in kinds
+    assert answer.choices[0].message.content == TEXT
+    assert answer.choices[0].finish_reason == "stop"
+
+
 async def test_errors_are_the_sdks_own(sdk: AsyncOpenAI, fakes: Any) -> None:
     with pytest.raises(openai.NotFoundError, match="Available: docs-qa, null"):
         await sdk.chat.completions.create(model="gpt-9", messages=MESSAGES)

@@ -1,0 +1,288 @@
+"""The library in the real PostgreSQL, over the views that ingest's own migrations make."""
+
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import SecretStr
+
+from groundswell.common.blobs import Blobs
+from groundswell.common.bus.messages import Outgoing
+from groundswell.common.contracts.knowledge import IngestDocument, RemoveDocument
+from groundswell.common.errors import Rejected, Unavailable
+from groundswell.common.ids import DocumentId, KeyId, TeamId, document_id
+from groundswell.common.postgres import Postgres, migrate
+from groundswell.orchestrator.adapters.postgres_database import Database
+from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
+from groundswell.orchestrator.domain.question import Caller
+
+pytestmark = pytest.mark.connected
+
+INGEST_MIGRATIONS = Path(__file__).parents[3] / "ingest" / "src" / "groundswell" / "ingest" / "migrations"
+BLUE = Caller(key=KeyId("key_1"), team=TeamId("blue"), groups=("ops",))
+GREEN = Caller(key=KeyId("key_2"), team=TeamId("green"))
+SHARED = Caller(key=KeyId("key_3"), team=TeamId("shared"), operator=True)
+MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+class Ingest:
+    """Hears what is published, and stores what the service would."""
+
+    def __init__(self, postgres: Postgres) -> None:
+        self._postgres = postgres
+        self.heard: list[Any] = []
+        self.acts_at_once = False
+        self.error: Exception | None = None
+
+    async def publish(self, message: Outgoing) -> None:
+        if self.error is not None:
+            raise self.error
+        self.heard.append(message.payload)
+        if self.acts_at_once:
+            assert isinstance(message.payload, IngestDocument | RemoveDocument)
+            await self.act(message.payload)
+
+    async def act(self, command: IngestDocument | RemoveDocument, *, failure: str | None = None) -> None:
+        if isinstance(command, RemoveDocument):
+            await self._execute(
+                "UPDATE ingest.documents SET deleted_at = now(), newest_revision = %(revision)s,"
+                " current_version = NULL WHERE id = %(document_id)s",
+                command.model_dump(),
+            )
+            return
+        row = command.model_dump() | {"access": list(command.access), "sha256": command.blob.sha256}
+        await self._execute(
+            "INSERT INTO ingest.documents (id, team, source, name, access, newest_revision, content_sha256, bytes)"
+            " VALUES (%(document_id)s, %(team)s, %(source)s, %(name)s, %(access)s, %(revision)s, %(sha256)s, 7)"
+            " ON CONFLICT (id) DO UPDATE SET newest_revision = %(revision)s, content_sha256 = %(sha256)s,"
+            " deleted_at = NULL",
+            row,
+        )
+        if failure:
+            await self._execute(
+                "INSERT INTO ingest.failures (document_id, revision, code, reason)"
+                " VALUES (%(document_id)s, %(revision)s, 'unreadable', %(failure)s)",
+                row | {"failure": failure},
+            )
+
+    async def commit(self, document: DocumentId, version: int, text: str) -> None:
+        row = {"id": document, "version": version, "text": text, "moment": MOMENT}
+        await self._execute(
+            "INSERT INTO ingest.document_versions (document_id, version, revision, content_sha256, text, title,"
+            " file_type, chunks, chunks_to_embed, state, tier, updated_at, committed_at) VALUES (%(id)s, %(version)s,"
+            " 1, 'x', %(text)s, 'A title', 'markdown', 4, 4, 'live', 'standard', %(moment)s, now())",
+            row,
+        )
+        await self._execute(
+            "UPDATE ingest.documents SET newest_version = %(version)s, current_version = %(version)s WHERE id = %(id)s",
+            row,
+        )
+
+    async def _execute(self, statement: Any, row: dict[str, Any]) -> None:
+        async with self._postgres.transaction() as connection:
+            await connection.execute(statement, row)
+
+
+@pytest.fixture
+async def orchestrator(fresh_database: Any) -> AsyncIterator[Postgres]:
+    pool = Postgres(SecretStr(fresh_database.dsns["orchestrator"]))
+    database = Database(pool)
+    await database.open()
+    yield pool
+    await database.close()
+
+
+@pytest.fixture
+async def ingest(fresh_database: Any, orchestrator: Postgres) -> AsyncIterator[Ingest]:
+    pool = Postgres(SecretStr(fresh_database.dsns["ingest"]))
+    await pool.open()
+    await migrate(pool, "ingest", INGEST_MIGRATIONS)
+    yield Ingest(pool)
+    await pool.close()
+
+
+@pytest.fixture
+def blobs(tmp_path: Path) -> Blobs:
+    return Blobs(f"file://{tmp_path}/blobs")
+
+
+@pytest.fixture
+def library(orchestrator: Postgres, ingest: Ingest, blobs: Blobs) -> PostgresLibrary:
+    made = PostgresLibrary(orchestrator, blobs, clock=lambda: 1_795_000_000.0)
+    made.publish_by(ingest)
+    return made
+
+
+async def upload(
+    library: PostgresLibrary, caller: Caller = BLUE, name: str = "faq.md", content: bytes = b"# FAQ"
+) -> Any:
+    return await library.upload(caller, source="docs", name=name, content=content, modified=MOMENT)
+
+
+async def test_an_upload_is_kept_sent_and_shown_before_ingest_has_seen_it(
+    library: PostgresLibrary, ingest: Ingest, blobs: Blobs
+) -> None:
+    submitted = await upload(library)
+    (command,) = ingest.heard
+    assert (command.document_id, command.revision) == (submitted.document_id, submitted.revision)
+    assert command.access == ("team:blue",)
+    assert command.modified == MOMENT
+    assert await blobs.get(command.blob) == b"# FAQ"
+    record = await library.document(BLUE, submitted.document_id)
+    assert record is not None
+    assert (record.state, record.name, record.title, record.bytes, record.version) == (
+        "pending",
+        "faq.md",
+        "faq.md",
+        5,
+        None,
+    )
+    assert record.sha256 == command.blob.sha256
+
+
+async def test_a_document_is_pending_until_ingest_has_its_newest_revision(
+    library: PostgresLibrary, ingest: Ingest
+) -> None:
+    first = await upload(library)
+    await ingest.act(ingest.heard[0])
+    await ingest.commit(first.document_id, 1, "# FAQ")
+    live = await library.document(BLUE, first.document_id)
+    assert live is not None
+    assert (live.state, live.version, live.revision, live.title, live.chunks) == (
+        "live",
+        1,
+        first.revision,
+        "A title",
+        4,
+    )
+    assert live.updated == MOMENT
+    second = await upload(library, content=b"# FAQ 2")
+    pending = await library.document(BLUE, first.document_id)
+    assert pending is not None
+    assert (pending.state, pending.version, pending.revision) == ("pending", 1, second.revision)
+    assert await library.text(BLUE, first.document_id) == "# FAQ"
+
+
+async def test_a_revision_that_cannot_be_read_says_why_and_the_earlier_text_stays(
+    library: PostgresLibrary, ingest: Ingest
+) -> None:
+    first = await upload(library)
+    await ingest.act(ingest.heard[0])
+    await ingest.commit(first.document_id, 1, "text")
+    await upload(library, content=b"\xff")
+    await ingest.act(ingest.heard[1], failure="Not UTF-8.")
+    record = await library.document(BLUE, first.document_id)
+    assert record is not None
+    assert (record.state, record.failure, record.version) == ("failed", "Not UTF-8.", 1)
+    assert await library.text(BLUE, first.document_id) == "text"
+    assert [source.failed for source in await library.sources(BLUE)] == [1]
+
+
+async def test_texts_of_versions_are_found_by_number(library: PostgresLibrary, ingest: Ingest) -> None:
+    submitted = await upload(library)
+    await ingest.act(ingest.heard[0])
+    await ingest.commit(submitted.document_id, 1, "one")
+    await ingest.commit(submitted.document_id, 2, "two")
+    assert await library.text(BLUE, submitted.document_id) == "two"
+    assert await library.text(BLUE, submitted.document_id, 1) == "one"
+    assert await library.text(BLUE, submitted.document_id, 3) is None
+
+
+async def test_lists_are_filtered_and_paged_by_id(library: PostgresLibrary, ingest: Ingest) -> None:
+    ids = sorted([(await upload(library, name=f"{number}.md")).document_id for number in range(4)])
+    await library.upload(BLUE, source="wiki", name="x.md", content=b"x", modified=None)
+    wanted: dict[str, Any] = {"source": "docs", "states": ("pending",)}
+    first = await library.documents(BLUE, **wanted, limit=3, after=None)
+    rest = await library.documents(BLUE, **wanted, limit=3, after=first[-1].document_id)
+    assert [record.document_id for record in (*first, *rest)] == ids
+    assert await library.documents(BLUE, source=None, states=("live",), limit=9, after=None) == []
+    assert [(source.name, source.documents) for source in await library.sources(BLUE)] == [("docs", 4), ("wiki", 1)]
+
+
+async def test_a_removed_document_is_gone_at_once_and_may_come_back(library: PostgresLibrary, ingest: Ingest) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library)
+    await ingest.commit(submitted.document_id, 1, "text")
+    assert await library.remove(BLUE, submitted.document_id)
+    removal = ingest.heard[-1]
+    assert isinstance(removal, RemoveDocument)
+    assert removal.revision > submitted.revision
+    assert await library.document(BLUE, submitted.document_id) is None
+    assert await library.documents(BLUE, source=None, states=(), limit=9, after=None) == []
+    assert await library.text(BLUE, submitted.document_id) is None
+    assert not await library.remove(BLUE, submitted.document_id)
+    ingest.acts_at_once = False
+    again = await upload(library)
+    record = await library.document(BLUE, again.document_id)
+    assert record is not None
+    assert (record.state, record.version, record.title, record.chunks) == ("pending", None, "faq.md", 0)
+
+
+async def test_bytes_of_older_revisions_are_dropped_once(
+    library: PostgresLibrary, ingest: Ingest, blobs: Blobs
+) -> None:
+    submitted = [await upload(library, content=b"%d" % number) for number in range(3)]
+    for _ in range(2):
+        await library.drop_older(submitted[2].document_id, submitted[2].revision)
+    for older in ingest.heard[:2]:
+        with pytest.raises(Rejected):
+            await blobs.get(older.blob)
+    assert await blobs.get(ingest.heard[2].blob) == b"2"
+    record = await library.document(BLUE, submitted[2].document_id)
+    assert record is not None
+    assert record.revision == submitted[2].revision
+
+
+async def test_no_team_reads_lists_or_removes_what_is_anothers(library: PostgresLibrary, ingest: Ingest) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library)
+    await ingest.commit(submitted.document_id, 1, "text")
+    assert await library.document(GREEN, submitted.document_id) is None
+    assert await library.text(GREEN, submitted.document_id) is None
+    assert await library.documents(GREEN, source=None, states=(), limit=9, after=None) == []
+    assert await library.sources(GREEN) == []
+    assert not await library.remove(GREEN, submitted.document_id)
+    assert (await upload(library, GREEN)).document_id != submitted.document_id
+
+
+async def test_an_access_list_shuts_out_also_the_own_team(library: PostgresLibrary, ingest: Ingest) -> None:
+    document = document_id(TeamId("blue"), "docs", "secret.md")
+    for access, readable in ((["group:board"], False), (["group:ops"], True), (["organisation"], True)):
+        await ingest._execute(
+            "INSERT INTO ingest.documents (id, team, source, name, access) VALUES (%(id)s, 'blue', 'docs', 's', %(a)s)"
+            " ON CONFLICT (id) DO UPDATE SET access = %(a)s",
+            {"id": document, "a": access},
+        )
+        assert (await library.document(BLUE, document) is not None) == readable
+
+
+async def test_shared_knowledge_is_read_by_all_and_listed_and_removed_by_its_own(
+    library: PostgresLibrary, ingest: Ingest
+) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library, SHARED)
+    assert ingest.heard[0].access == ("organisation",)
+    await ingest.commit(submitted.document_id, 1, "for all")
+    assert await library.text(BLUE, submitted.document_id) == "for all"
+    assert await library.documents(BLUE, source=None, states=(), limit=9, after=None) == []
+    assert not await library.remove(BLUE, submitted.document_id)
+    assert await library.remove(SHARED, submitted.document_id)
+
+
+async def test_an_upload_that_was_not_sent_is_not_shown(library: PostgresLibrary, ingest: Ingest) -> None:
+    ingest.error = Unavailable("Kafka")
+    with pytest.raises(Unavailable):
+        await upload(library)
+    assert await library.documents(BLUE, source=None, states=(), limit=9, after=None) == []
+
+
+async def test_before_ingest_has_made_its_views_the_library_is_unavailable(
+    orchestrator: Postgres, blobs: Blobs
+) -> None:
+    library = PostgresLibrary(orchestrator, blobs, clock=lambda: 0.0)
+    with pytest.raises(Unavailable, match="views"):
+        await library.sources(BLUE)
+    with pytest.raises(Unavailable, match="not connected"):
+        await upload(library)
