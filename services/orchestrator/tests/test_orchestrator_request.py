@@ -26,9 +26,10 @@ from groundswell.common.contracts.retrieval import NoPassagesFound, Passage, Pas
 from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, WorkerId
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.domain.assistants import find
+from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
-from groundswell.orchestrator.domain.request import (
-    NOT_FOUND_TEXT,
+from groundswell.orchestrator.domain.request import advance
+from groundswell.orchestrator.domain.state import (
     Abandoned,
     Began,
     CancelAttempt,
@@ -39,7 +40,6 @@ from groundswell.orchestrator.domain.request import (
     Release,
     RequestState,
     Send,
-    advance,
 )
 from groundswell.orchestrator.domain.windows import digest
 
@@ -97,9 +97,7 @@ class Life:
         return effects
 
     def until_generating(self) -> None:
-        self.hear(
-            Began(), input_cleared(), PassagesRetrieved(request_id=REQUEST, passages=(passage(),), confidence=0.8)
-        )
+        self.hear(Began(), input_cleared(), retrieved(), passage_cleared())
 
     def moderate(self, until: int | None = None) -> list[Effect]:
         """Clear the window in flight, up to `until` of the whole text."""
@@ -122,6 +120,16 @@ class Life:
 def input_cleared() -> TextCleared:
     return TextCleared(
         request_id=REQUEST, role=TextRole.INPUT, window=0, start=0, cleared_until=31, text_sha256=digest("x")
+    )
+
+
+def retrieved(*passages: Passage) -> PassagesRetrieved:
+    return PassagesRetrieved(request_id=REQUEST, passages=passages or (passage(),), confidence=0.8)
+
+
+def passage_cleared(number: int = 0) -> TextCleared:
+    return TextCleared(
+        request_id=REQUEST, role=TextRole.PASSAGE, window=number, start=0, cleared_until=9, text_sha256=digest("x")
     )
 
 
@@ -203,15 +211,34 @@ def test_a_bare_model_retrieves_nothing() -> None:
     assert [message.role for message in generate.messages] == ["system", "user"]
 
 
-@pytest.mark.parametrize("passages_first", [True, False])
-def test_generation_starts_only_once_the_input_is_cleared_and_passages_are_in(*, passages_first: bool) -> None:
+@pytest.mark.parametrize("order", [(0, 1, 2), (1, 0, 2), (1, 2, 0)])
+def test_generation_starts_only_once_input_and_passages_are_cleared(order: tuple[int, ...]) -> None:
     life = Life()
-    retrieved = PassagesRetrieved(request_id=REQUEST, passages=(passage(),), confidence=0.8)
-    first, second = (retrieved, input_cleared()) if passages_first else (input_cleared(), retrieved)
-    assert sent(life.hear(Began(), first), GenerateAnswer) == []
-    [generate] = sent(life.hear(second), GenerateAnswer)
+    life.hear(Began())
+    arriving = [input_cleared(), retrieved(), passage_cleared()]
+    *early, last = (arriving[number] for number in order)
+    assert sent(life.hear(*early), GenerateAnswer) == []
+    [generate] = sent(life.hear(last), GenerateAnswer)
     assert isinstance(generate, GenerateAnswer)
     assert TEXT in generate.messages[-1].content
+
+
+def test_a_passage_that_must_not_leave_reaches_neither_prompt_nor_citations() -> None:
+    life = Life()
+    secret = passage("The key of the audit log is gs_secret.")
+    checks = sent(life.hear(Began(), input_cleared(), retrieved(secret, passage())), CheckText)
+    assert [check.text for check in checks[-2:] if isinstance(check, CheckText)] == [secret.text, TEXT]
+    [generate] = sent(life.hear(blocked(TextRole.PASSAGE), passage_cleared(1)), GenerateAnswer)
+    assert isinstance(generate, GenerateAnswer)
+    assert "gs_secret" not in generate.messages[-1].content
+    assert life.state.passages == (passage(),)
+    assert {"role": "passage", "outcome": "blocked", "rule": "secret.key"}.items() <= life.state.verdicts[-1].items()
+
+
+def test_only_passages_that_must_not_leave_are_as_good_as_none() -> None:
+    life = Life()
+    life.hear(Began(), input_cleared(), retrieved(), blocked(TextRole.PASSAGE))
+    assert life.answer.text == NOT_FOUND_TEXT
 
 
 def test_a_blocked_input_is_refused_and_never_generated() -> None:

@@ -25,7 +25,12 @@ NETWORK = """Network guide
 Ports
 -----
 
-The ingress proxy listens on port 8443. Error GW-1042 means that the upstream certificate has expired.
+The ingress proxy listens on port 8443.
+
+Errors
+------
+
+Error GW-1042 means that the upstream certificate has expired.
 """
 
 

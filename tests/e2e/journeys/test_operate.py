@@ -49,7 +49,7 @@ def test_a_killed_service_comes_back_and_questions_are_answered_again(
 def test_every_service_says_that_it_is_ready_and_measures_itself(stack: Any) -> None:
     import httpx  # noqa: PLC0415
 
-    services = [record for record in stack.processes() if record["port"]]
+    services = [record for record in stack.processes() if not record["component"]]
     assert {record["service"] for record in services} >= {
         "ingest",
         "embedder",

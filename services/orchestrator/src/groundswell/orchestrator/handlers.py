@@ -23,7 +23,7 @@ from groundswell.common.topics import (
 )
 from groundswell.orchestrator.domain.openai_shapes import answer_object
 from groundswell.orchestrator.domain.question import Answer
-from groundswell.orchestrator.domain.request import RequestState
+from groundswell.orchestrator.domain.state import RequestState
 from groundswell.orchestrator.ports import Uploads
 
 CONTROL_WITHIN_S = 10.0

@@ -11,6 +11,8 @@ class TextRole(StrEnum):
 
     INPUT = "input"
     ANSWER = "answer"
+    PASSAGE = "passage"
+    """Quoted from a document, into the prompt and perhaps to the client; its window numbers the passage."""
 
 
 class CheckText(Message):

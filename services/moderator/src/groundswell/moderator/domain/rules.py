@@ -13,7 +13,8 @@ from groundswell.moderator.domain.normalise import Normalised, normalise
 
 BOTH = frozenset(TextRole)
 INPUT = frozenset({TextRole.INPUT})
-ANSWER = frozenset({TextRole.ANSWER})
+ANSWER = frozenset({TextRole.ANSWER, TextRole.PASSAGE})
+"""What a client may see: generated, or quoted from a document."""
 
 _NEVER = "\ufdd0"
 """A noncharacter that no text ends with by chance: an expression that demands it next can only match in part."""

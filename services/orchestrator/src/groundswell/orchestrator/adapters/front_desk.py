@@ -21,8 +21,10 @@ from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.ending import give_up
 from groundswell.orchestrator.domain.question import Answer, Question
-from groundswell.orchestrator.domain.request import (
+from groundswell.orchestrator.domain.request import advance
+from groundswell.orchestrator.domain.state import (
     Abandoned,
     Began,
     CancelAttempt,
@@ -34,8 +36,6 @@ from groundswell.orchestrator.domain.request import (
     Release,
     RequestState,
     Send,
-    advance,
-    give_up,
 )
 from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
 

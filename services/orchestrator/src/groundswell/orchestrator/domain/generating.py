@@ -1,0 +1,118 @@
+"""While a worker generates: tokens become windows, verdicts release text, the last window ends the request."""
+
+from dataclasses import replace
+from typing import TypeAlias
+
+from groundswell.common.contracts.answers import Outcome
+from groundswell.common.contracts.generation import (
+    AnswerCompleted,
+    GenerationAdmitted,
+    GenerationFailed,
+    GenerationRefused,
+    GenerationStopped,
+    TokensGenerated,
+)
+from groundswell.common.contracts.moderation import TextBlocked, TextCleared
+from groundswell.orchestrator.domain.citing import cite
+from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end
+from groundswell.orchestrator.domain.gathering import generation_command
+from groundswell.orchestrator.domain.state import Effect, Release, RequestState, Send, Step, marked, noted
+from groundswell.orchestrator.domain.windows import all_cleared, next_window, take_verdict
+
+LOST_PART = "part of the answer was lost on its way"
+
+OfAttempt: TypeAlias = TokensGenerated | AnswerCompleted | GenerationFailed | GenerationStopped
+
+
+def take_admission(state: RequestState, message: GenerationAdmitted, now: float) -> Step:
+    """The attempt is bound to the first worker that admitted it."""
+    if message.attempt != state.attempt or state.worker is not None:
+        return state, []
+    return replace(marked(state, "queue", now), worker=message.worker, prompt_tokens=message.prompt_tokens), []
+
+
+def take_tokens(state: RequestState, message: TokensGenerated, now: float) -> Step:
+    if not _of_bound_attempt(state, message) or message.sequence < state.next_sequence:
+        return state, []
+    if message.sequence > state.next_sequence:
+        return end(state, Outcome.FAILED, now, reason=LOST_PART)
+    grown = replace(
+        marked(state, "first_token", now),
+        next_sequence=message.sequence + 1,
+        token_ids=state.token_ids + message.token_ids,
+        raw=state.raw + message.text,
+    )
+    return _send_window(grown)
+
+
+def take_completion(state: RequestState, message: AnswerCompleted, now: float) -> Step:
+    if not _of_bound_attempt(state, message) or state.completed is not None:
+        return state, []
+    if message.sequence != state.next_sequence:
+        return end(state, Outcome.FAILED, now, reason=LOST_PART)
+    return _go_on(replace(marked(state, "generation", now), completed=message), now)
+
+
+def take_window_verdict(state: RequestState, verdict: TextCleared | TextBlocked, now: float) -> Step:
+    windows = take_verdict(state.windows, verdict)
+    if windows is state.windows:
+        return state, []
+    state = replace(state, windows=windows)
+    if windows.blocked is None:
+        return _go_on(state, now)
+    # What stands before the violation was cleared. Its last sentence is cut off, so it gets no mark.
+    state, effects = _release(noted(state, verdict), now, final=False)
+    ended, ends = end(state, Outcome.REFUSED, now, reason=windows.blocked.reason, finish=CONTENT_FILTER)
+    return ended, [*effects, *ends]
+
+
+def take_refusal(state: RequestState, message: GenerationRefused, now: float) -> Step:
+    if message.attempt != state.attempt:
+        return state, []
+    return end(state, Outcome.REFUSED, now, reason=message.reason)
+
+
+def take_failure(state: RequestState, message: GenerationFailed, now: float) -> Step:
+    if not _of_bound_attempt(state, message):
+        return state, []
+    return end(state, Outcome.FAILED, now, reason="the generator could not finish this answer")
+
+
+def take_stop(state: RequestState, message: GenerationStopped, now: float) -> Step:
+    """A worker that drains hands its attempt back: the next one goes on after what was received."""
+    if message.attempt != state.attempt or state.worker not in {None, message.worker}:
+        return state, []
+    if not message.handed_back:
+        return end(state, Outcome.FAILED, now, reason="the generator stopped this answer")
+    state = replace(state, attempt=state.attempt + 1, worker=None, next_sequence=0)
+    return state, [Send(generation_command(state))]
+
+
+def _go_on(state: RequestState, now: float) -> Step:
+    """Release what is cleared, then end if that was all, else send the next window."""
+    done = state.completed is not None and all_cleared(state.windows, state.generated)
+    state, effects = _release(state, now, final=done)
+    if done and state.completed is not None:
+        ended, ends = end(state, Outcome.COMPLETED, now, finish=state.completed.finish_reason.value)
+        return ended, [*effects, *ends]
+    state, windows = _send_window(state)
+    return state, [*effects, *windows]
+
+
+def _release(state: RequestState, now: float, *, final: bool) -> Step:
+    citing = cite(state.citing, state.generated, state.windows.cleared, final=final)
+    before = len(state.citing.text)
+    effects: list[Effect] = []
+    if len(citing.text) > before:
+        state = marked(state, "first_release", now)
+        effects.append(Release(before, citing.text[before:]))
+    return replace(state, citing=citing), effects
+
+
+def _send_window(state: RequestState) -> Step:
+    windows, window = next_window(state.windows, state.request_id, state.generated, final=state.completed is not None)
+    return replace(state, windows=windows), [Send(window)] if window else []
+
+
+def _of_bound_attempt(state: RequestState, message: OfAttempt) -> bool:
+    return message.attempt == state.attempt and message.worker == state.worker

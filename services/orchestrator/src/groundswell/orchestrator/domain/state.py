@@ -1,0 +1,128 @@
+"""What decides the life of a request: its state, what it hears, what it wants done."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal, TypeAlias
+
+from groundswell.common.contracts.generation import AnswerCompleted, ChatMessage, GenerateAnswer
+from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.moderation import CheckText, TextBlocked, TextCleared
+from groundswell.common.contracts.retrieval import Passage, RetrievePassages
+from groundswell.common.ids import RequestId, WorkerId
+from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.citing import Citing, without_model_marks
+from groundswell.orchestrator.domain.question import Answer, Question
+from groundswell.orchestrator.domain.windows import Windows
+
+
+@dataclass(frozen=True)
+class Send:
+    """Publish a command of this request."""
+
+    payload: CheckText | RetrievePassages | GenerateAnswer
+
+
+@dataclass(frozen=True)
+class Release:
+    """The client may see `text`, which is `[start, start + len(text))` of the answer."""
+
+    start: int
+    text: str
+
+
+@dataclass(frozen=True)
+class KeepPrompt:
+    """Record that the request is generating, with the prompt that it began with."""
+
+    messages: tuple[ChatMessage, ...]
+
+
+@dataclass(frozen=True)
+class CancelAttempt:
+    """Tell the workers to free what runs for this request."""
+
+    attempt: int
+
+
+@dataclass(frozen=True)
+class End:
+    """The terminal answer."""
+
+    answer: Answer
+
+
+Effect: TypeAlias = Send | Release | KeepPrompt | CancelAttempt | End
+
+
+@dataclass(frozen=True)
+class Began:
+    """The request was accepted and recorded."""
+
+
+@dataclass(frozen=True)
+class DeadlinePassed:
+    """Nobody waits for the answer any longer."""
+
+
+@dataclass(frozen=True)
+class Abandoned:
+    """The client cancelled, or went away from a request that is not resumable."""
+
+
+Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned
+Stage: TypeAlias = Literal["accepted", "generating", "ended"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RequestState:
+    """Everything that decides what comes next."""
+
+    question: Question
+    assistant: Assistant
+    epoch: int = 0
+    stage: Stage = "accepted"
+    input_cleared: bool = False
+    found: tuple[Passage, ...] = ()
+    """Passages that are with the moderator; `judged` says for each whether it may be used."""
+    judged: dict[int, bool] = field(default_factory=dict)
+    passages: tuple[Passage, ...] | None = None
+    """What the prompt quotes and citations stand in; None until it is decided."""
+    retrieval_confidence: float = 0.0
+    attempt: int = 1
+    worker: WorkerId | None = None
+    next_sequence: int = 0
+    token_ids: tuple[int, ...] = ()
+    raw: str = ""
+    completed: AnswerCompleted | None = None
+    prompt_tokens: int = 0
+    windows: Windows = Windows()
+    citing: Citing = Citing(())
+    verdicts: tuple[dict[str, Any], ...] = ()
+    marks: dict[str, float] = field(default_factory=dict)
+    """When each stage ended, in wall-clock seconds."""
+
+    @property
+    def request_id(self) -> RequestId:
+        return self.question.request_id
+
+    @property
+    def generated(self) -> str:
+        """The model's text so far, as it goes to moderation."""
+        if not self.assistant.knowledge:
+            return self.raw
+        return without_model_marks(self.raw, final=self.completed is not None)
+
+
+Step: TypeAlias = tuple[RequestState, list[Effect]]
+
+
+def marked(state: RequestState, stage: str, now: float) -> RequestState:
+    """Note when a stage ended; the first time counts."""
+    return state if stage in state.marks else replace(state, marks={**state.marks, stage: now})
+
+
+def noted(state: RequestState, verdict: TextCleared | TextBlocked, **more: str) -> RequestState:
+    """Keep a verdict for the answer's explanation."""
+    note: dict[str, Any] = {"role": verdict.role.value, "outcome": "cleared"} | more
+    if isinstance(verdict, TextBlocked):
+        note |= {"outcome": "blocked", "rule": verdict.rule, "category": verdict.category}
+    return replace(state, verdicts=(*state.verdicts, note))
