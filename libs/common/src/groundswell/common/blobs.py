@@ -35,6 +35,8 @@ class Blobs:
             content = bytes(await result.bytes_async())
         except FileNotFoundError:
             raise Rejected("the blob is gone") from None
+        except ValueError:
+            raise Rejected("the blob's key cannot be one") from None
         except BaseError as error:
             raise Unavailable(f"object store: {type(error).__name__}") from error
         if hashlib.sha256(content).hexdigest() != ref.sha256:
