@@ -68,7 +68,7 @@ def test_a_record_in_a_trace_says_which(lines: Any) -> None:
 
 def fail() -> None:
     try:
-        {}[SECRET]
+        dict[str, str]()[SECRET]
     except KeyError as cause:
         raise ValueError(SECRET) from cause
 
