@@ -97,6 +97,12 @@ def job(
 Heard = dict[str, list[EngineEvent]]
 
 
+def submit(batch: Batch, heard: Heard, submitted: GenerationJob) -> None:
+    """The step after it tells what came of the submit, and does nothing else."""
+    batch.submit(submitted)
+    step(batch, heard)
+
+
 def step(batch: Batch, heard: Heard) -> None:
     for keyed in batch.step():
         heard.setdefault(keyed.key.request_id, []).append(keyed.event)
@@ -164,11 +170,19 @@ def test_an_attempt_that_goes_on_after_a_prefix_gives_the_rest(prompt: str, limi
     assert events[-1].completion_tokens == len(whole)
 
 
+def test_an_admission_is_told_before_anything_is_read() -> None:
+    batch, heard, rows = new_batch(), Heard(), Sums()
+    batch.rows = rows
+    submit(batch, heard, job("abcd", "req"))
+    assert heard["req"] == [Started(4)]
+    assert rows.read == []
+
+
 def test_others_write_on_while_a_long_prompt_is_read() -> None:
     batch, heard = new_batch(prefill_tokens=2), Heard()
-    batch.submit(job("ab", "short", limit=30))
+    submit(batch, heard, job("ab", "short", limit=30))
     step(batch, heard)
-    batch.submit(job("abcdefgh" * 2, "long"))
+    submit(batch, heard, job("abcdefgh" * 2, "long"))
     for _ in range(3):
         step(batch, heard)
     assert len(ids_in(heard["short"])) == min(4, len(expected("ab", 30)))
@@ -177,9 +191,9 @@ def test_others_write_on_while_a_long_prompt_is_read() -> None:
 
 def test_an_urgent_job_is_read_before_one_that_came_earlier() -> None:
     batch, heard = new_batch(slots=2, prefill_tokens=2), Heard()
-    batch.submit(job("abcdefgh", "bulk", tier=Tier.BULK))
+    submit(batch, heard, job("abcdefgh", "bulk", tier=Tier.BULK))
     step(batch, heard)
-    batch.submit(job("ab", "urgent", tier=Tier.INTERACTIVE))
+    submit(batch, heard, job("ab", "urgent", tier=Tier.INTERACTIVE))
     step(batch, heard)
     assert ids_in(heard["urgent"])
     assert not ids_in(heard["bulk"])

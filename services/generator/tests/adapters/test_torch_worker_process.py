@@ -34,7 +34,7 @@ def test_the_process_outlives_signals_of_the_terminal_and_dies_with_its_parent_w
     held = HeldModel(folder=str(locate("smollm2-135m", models_dir=default_models_folder())))
     spec = HELD_MODEL.dump_json(held).decode()
     command = [sys.executable, "-c", PARENT, spec]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:  # noqa: S603 - our own script
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
         assert parent.stdout is not None
         assert parent.stdout.readline() == "False\n"
         child = int(Path(f"/proc/{parent.pid}/task/{parent.pid}/children").read_text(encoding="ascii"))

@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
-from groundswell.orchestrator.adapters.http_sse import KEEP_ALIVE, EventStream, event
+from openai._streaming import SSEDecoder
+
+from groundswell.orchestrator.adapters.http_sse import DONE, KEEP_ALIVE, EventStream, event
 
 
 async def run(events: AsyncIterator[bytes], heartbeat_s: float, until: int) -> list[bytes]:
@@ -63,3 +65,9 @@ def test_an_event_is_one_line_of_data_whatever_is_in_it() -> None:
     assert framed.endswith(b"}\n\n")
     assert framed.count(b"\n") == 3
     assert b"\r" not in framed
+
+
+def test_a_heartbeat_is_no_event_to_the_decoder_of_the_openai_sdk() -> None:
+    wire = event({"n": 1}, 0) + KEEP_ALIVE + KEEP_ALIVE + event({"n": 2}, 5) + KEEP_ALIVE + DONE
+    heard = [decoded.data for decoded in SSEDecoder().iter_bytes(iter([wire]))]
+    assert heard == ['{"n":1}', '{"n":2}', "[DONE]"]

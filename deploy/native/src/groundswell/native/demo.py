@@ -1,16 +1,54 @@
-"""The demo's corpus: documents that every machine has, the project's own and the readme of each installed package."""
+"""The demo: documents that every machine has (our own, the readme of each installed package), and a question."""
 
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import Distribution, distributions
 from pathlib import Path
 
+from groundswell.common.settings import PREFIX
+from groundswell.native.errors import StackError
+from groundswell.native.layout import Home
+
+QUESTION = "What happens to a record whose handler fails three times?"
 LEAST_CHARACTERS = 400
 """A readme shorter than this says nothing that could be asked."""
 
 _SUFFIXES = {"text/markdown": ".md", "text/x-rst": ".rst", "text/plain": ".txt"}
 _OWN_DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/**/*.md", "services/*/README.md", "libs/*/README.md")
+
+
+NEXT_STEPS = """
+The stack stays up.
+  ask another     .venv/bin/groundswell ask "What does the circus package do?"
+  see it          .venv/bin/groundswell status
+  your documents  .venv/bin/groundswell ingest PATH
+  stop it         make down
+"""
+
+
+def run(home: Home, checkout: Path) -> None:
+    """Ingest the corpus, ask, print the answer as it streams. Raises StackError if a step fails."""
+    collected = collect(checkout, home.path / "demo-corpus")
+    print(
+        f"\nIngesting {collected.documents} documents of this machine: our own, and the readmes of installed packages"
+    )
+    _groundswell(home, "ingest", str(collected.folder))
+    print(f'\n$ groundswell ask "{QUESTION}"\n', flush=True)
+    _groundswell(home, "ask", QUESTION)
+    print(NEXT_STEPS)
+
+
+def _groundswell(home: Home, *arguments: str) -> None:
+    """The command as a person would use it, against this stack."""
+    others = {f"{PREFIX}URL", f"{PREFIX}API_KEY"}
+    env = {name: value for name, value in os.environ.items() if name not in others}
+    command = [sys.executable, "-m", "groundswell.cli", *arguments]
+    if subprocess.run(command, check=False, env=env | {f"{PREFIX}HOME": str(home.path)}).returncode:
+        raise StackError(f"`groundswell {arguments[0]}` failed; the reason is above")
 
 
 @dataclass(frozen=True)

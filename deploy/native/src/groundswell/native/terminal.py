@@ -104,11 +104,9 @@ def run_doctor() -> None:
 
 
 @app.command("demo")
-def prepare_demo() -> None:
-    """Collect the demo's documents."""
-    settings = stack_settings.load()
-    collected = demo.collect(Path.cwd(), settings.home.path / "demo-corpus")
-    typer.echo(f"{collected.documents} documents in {collected.folder}")
+def run_demo() -> None:
+    """Ingest documents that every machine has, and ask a question about them. The stack has to be up."""
+    demo.run(stack_settings.load().home, Path.cwd())
 
 
 def main() -> None:

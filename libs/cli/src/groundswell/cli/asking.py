@@ -17,6 +17,7 @@ WHOLE_ANSWER_S = 6 * 3600.0 + 60
 _STAGES = {
     "input_moderation": "input check",
     "retrieval": "retrieval",
+    "passage_moderation": "passage check",
     "queue": "queue",
     "first_token": "first token",
     "first_release": "first check",
@@ -81,6 +82,8 @@ def _chunks(events: EventSource) -> Iterator[Json]:
         for event in events.iter_sse():
             if event.data == "[DONE]":
                 return
+            if not event.data:
+                continue  # a heartbeat: some proxies end its line like an event's
             yield json.loads(event.data)
     except (SSEError, ValueError):
         raise CommandFailedError("the server does not stream as this API does: check GROUNDSWELL_URL") from None

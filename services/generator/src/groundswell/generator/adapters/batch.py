@@ -109,9 +109,13 @@ class Batch:
             self._let_go([row])
 
     def step(self) -> tuple[KeyedEvent, ...]:
-        """Write a token in every row that is past its prompt, read on in the most urgent prompts; what came of it."""
-        self._write()
-        self._read()
+        """Write a token in every row that is past its prompt, read on in the most urgent prompts; what came of it.
+
+        What submits and cancels led to is told at once, before a step's work: an admission waits for nobody's prefill.
+        """
+        if not self._events:
+            self._write()
+            self._read()
         events, self._events = tuple(self._events), []
         return events
 

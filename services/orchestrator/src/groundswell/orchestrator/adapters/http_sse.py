@@ -12,7 +12,8 @@ from groundswell.common.telemetry import names
 from groundswell.orchestrator.ports import AnswerStream
 
 HEARTBEAT_S = 10.0
-KEEP_ALIVE = b": keep-alive\n\n"
+# No blank line behind it: OpenAI's decoder, and those made after it, would take one for an event without data.
+KEEP_ALIVE = b": keep-alive\n"
 DONE = b"data: [DONE]\n\n"
 
 T = TypeVar("T")
