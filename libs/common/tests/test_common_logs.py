@@ -49,6 +49,13 @@ def test_records_of_libraries_look_the_same(lines: Any) -> None:
     assert (entry["event"], entry["level"], entry["service"]) == ("lost a connection", "warning", "bench")
 
 
+def test_what_kafkas_client_repeats_while_the_broker_starts_is_left_out(lines: Any) -> None:
+    logging.getLogger("aiokafka.conn").error("Unable connect to %r: refused", "127.0.0.1:1")
+    logging.getLogger("somebody").error("Unable connect to the printer")
+    logging.getLogger("aiokafka.consumer").error("Heartbeat failed")
+    assert [entry["event"] for entry in lines()] == ["Unable connect to the printer", "Heartbeat failed"]
+
+
 def test_records_inside_belong_to_the_message(lines: Any) -> None:
     log = structlog.get_logger("x")
     with log_context(correlation_id="req_1", tenant="red"):

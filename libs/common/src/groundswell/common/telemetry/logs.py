@@ -15,6 +15,9 @@ import structlog
 from groundswell.common.errors import GroundswellError
 from groundswell.common.telemetry.tracing import current_trace_id
 
+_WHILE_KAFKA_STARTS = ("Unable connect to", "Group Coordinator Request failed", "NotLeaderForPartitionError")
+"""What its client repeats ten times a second while the broker comes up; the process says once what it waits for."""
+
 Event = structlog.typing.EventDict
 QUOTES_NOTHING = (GroundswellError, ConnectionError, ImportError, AttributeError, TypeError, NotImplementedError)
 
@@ -41,6 +44,7 @@ def configure_logging(service: str, level: str) -> None:
     logging.basicConfig(handlers=[handler], level=level, force=True)
     for library in ("aiokafka", "httpx", "httpcore", "faststream", "uvicorn.access", "opentelemetry"):
         logging.getLogger(library).setLevel(logging.WARNING)
+    handler.addFilter(_without_repetition)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
@@ -55,6 +59,12 @@ def log_context(**fields: str | int) -> Iterator[None]:
     """Every record inside carries `fields`."""
     with structlog.contextvars.bound_contextvars(**fields):
         yield
+
+
+def _without_repetition(record: logging.LogRecord) -> bool:
+    return not (
+        record.name.startswith("aiokafka") and any(phrase in record.getMessage() for phrase in _WHILE_KAFKA_STARTS)
+    )
 
 
 def _add_trace(_logger: object, _method: str, event: Event) -> Event:
