@@ -75,7 +75,7 @@ def converted(folder: Path, *, embedding: Matrix, output: Matrix) -> Path:
     write_gguf(folder / "tiny.gguf", embedding=embedding, output=output)
     target = folder / "tiny"
     command = [sys.executable, "-m", "groundswell.encoders.convert", str(folder / "tiny.gguf"), str(target)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stderr
     return target
 

@@ -70,7 +70,7 @@ def test_an_interrupted_command_ends_its_download_and_says_how_to_go_on(
 ) -> None:
     index = f"http://127.0.0.1:{listener.getsockname()[1]}/simple"
     environment = {**os.environ, "PIP_INDEX_URL": index, "PIP_FIND_LINKS": ""}
-    with subprocess.Popen([*STORE, "pull", "minilm"], env=environment, stderr=subprocess.PIPE, text=True) as command:  # noqa: S603
+    with subprocess.Popen([*STORE, "pull", "minilm"], env=environment, stderr=subprocess.PIPE, text=True) as command:
         client, _ = listener.accept()  # the download has begun, and this registry never answers
         command.send_signal(signal.SIGINT)
         _, err = command.communicate(timeout=30)
