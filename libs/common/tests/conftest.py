@@ -39,6 +39,9 @@ class OwnKafka:
         self._ports = dict(zip(("kafka", "kafka_controller"), _free_ports(2), strict=True))
         kafka.provide()
         kafka.prepare(home, self._ports)
+        # A broker that was killed may register again only when its last session is over, by default after 9 s.
+        with (home.path / "kafka" / "server.properties").open("a") as settings:
+            settings.write("broker.session.timeout.ms=1500\nbroker.heartbeat.interval.ms=300\n")
         self._program = kafka.program(home)
         self._is_ready = kafka.is_ready
         self._process: subprocess.Popen[bytes] | None = None

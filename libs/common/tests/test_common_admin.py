@@ -1,13 +1,20 @@
 """Topics on the broker follow the catalogue."""
 
 import asyncio
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
-from groundswell.common.bus.admin import connected_admin, ensure_topics, groups_without_members, missing_topics
+from groundswell.common.bus.admin import (
+    connected_admin,
+    delete_topics,
+    ensure_topics,
+    groups_without_members,
+    missing_topics,
+)
 from groundswell.common.bus.consumption import consume
 from groundswell.common.errors import Misconfigured, Unavailable
 from groundswell.common.testing.bench import SERVICE, Bench, Line, answer
@@ -26,12 +33,24 @@ async def described(kafka: str, topic: str) -> tuple[int, dict[str, str]]:
     return len(found["partitions"]), {entry[0]: entry[1] for entry in responses[0].resources[0][4]}
 
 
-def wanted(**changes: Any) -> list[PhysicalTopic]:
-    (topic, *_) = physical_topics((Line.new().event,))
-    return [replace(topic, **changes)]
+Wanted = Callable[..., list[PhysicalTopic]]
 
 
-async def test_a_topic_is_made_as_the_catalogue_says(components: Any) -> None:
+@pytest.fixture
+async def wanted(components: Any) -> AsyncIterator[Wanted]:
+    """A topic that nobody else has, with changes; deleted at the end."""
+    made: list[PhysicalTopic] = []
+
+    def new(**changes: Any) -> list[PhysicalTopic]:
+        topic, *_ = physical_topics((Line.new().event,))
+        made.append(topic)
+        return [replace(topic, **changes)]
+
+    yield new
+    await delete_topics(components.kafka, [topic.name for topic in made])
+
+
+async def test_a_topic_is_made_as_the_catalogue_says(components: Any, wanted: Wanted) -> None:
     topics = wanted(partitions=3)
     assert await ensure_topics(components.kafka, topics) == [topics[0].name]
     partitions, configs = await described(components.kafka, topics[0].name)
@@ -40,18 +59,18 @@ async def test_a_topic_is_made_as_the_catalogue_says(components: Any) -> None:
     assert {name: configs[name] for name in topics[0].configs} == topics[0].configs
 
 
-async def test_a_second_time_nothing_is_made(components: Any) -> None:
+async def test_a_second_time_nothing_is_made(components: Any, wanted: Wanted) -> None:
     topics = wanted()
     await ensure_topics(components.kafka, topics)
     assert await ensure_topics(components.kafka, topics) == []
 
 
-async def test_two_processes_may_make_topics_at_once(components: Any) -> None:
-    topics = physical_topics(Line.new().topics)
+async def test_two_processes_may_make_topics_at_once(components: Any, wanted: Wanted) -> None:
+    topics = [*wanted(), *wanted(), *wanted()]
     await asyncio.gather(*(ensure_topics(components.kafka, topics) for _ in range(3)))
 
 
-async def test_a_topic_grows_and_follows_its_configs(components: Any) -> None:
+async def test_a_topic_grows_and_follows_its_configs(components: Any, wanted: Wanted) -> None:
     topics = wanted()
     await ensure_topics(components.kafka, topics)
     changed = [replace(topics[0], partitions=4, configs=topics[0].configs | {"retention.ms": "12345678"})]
@@ -60,7 +79,7 @@ async def test_a_topic_grows_and_follows_its_configs(components: Any) -> None:
     assert (partitions, configs["retention.ms"]) == (4, "12345678")
 
 
-async def test_a_topic_never_shrinks(components: Any) -> None:
+async def test_a_topic_never_shrinks(components: Any, wanted: Wanted) -> None:
     topics = wanted(partitions=3)
     await ensure_topics(components.kafka, topics)
     await ensure_topics(components.kafka, [replace(topics[0], partitions=1)])
@@ -68,7 +87,9 @@ async def test_a_topic_never_shrinks(components: Any) -> None:
 
 
 @pytest.mark.parametrize("changes", [{"name": "no spaces allowed"}, {"configs": {"retention.ms": "a week"}}])
-async def test_what_the_broker_refuses_stops_the_start(components: Any, changes: dict[str, Any]) -> None:
+async def test_what_the_broker_refuses_stops_the_start(
+    components: Any, wanted: Wanted, changes: dict[str, Any]
+) -> None:
     with pytest.raises(Misconfigured, match="Kafka refuses"):
         await ensure_topics(components.kafka, wanted(**changes))
 
@@ -82,7 +103,7 @@ async def test_a_broker_that_is_away_is_unavailable(unused_tcp_port: int) -> Non
     with pytest.raises(Unavailable, match="KafkaConnectionError"):
         await missing_topics(f"127.0.0.1:{unused_tcp_port}")
     with pytest.raises(Unavailable):
-        await ensure_topics(f"127.0.0.1:{unused_tcp_port}", wanted())
+        await ensure_topics(f"127.0.0.1:{unused_tcp_port}")
 
 
 async def test_groups_say_whether_anybody_is_in_them(bench: Bench) -> None:

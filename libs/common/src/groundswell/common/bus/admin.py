@@ -57,13 +57,17 @@ async def groups_without_members(bootstrap: str, groups: list[str]) -> list[str]
     return [group for group in groups if not members.get(group)]
 
 
+async def delete_topics(bootstrap: str, names: Sequence[str]) -> None:
+    """Delete topics with all that lies on them; the broker does it soon after. Raises Unavailable."""
+    async with connected_admin(bootstrap) as admin:
+        await admin.delete_topics(list(names))
+
+
 @asynccontextmanager
 async def connected_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
     """An admin client. Raises Unavailable for what Kafka raises inside, and while the broker is away."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=TIMEOUT_MS)
+    admin = await _connect(bootstrap)
     try:
-        await admin.start()
-        await _until_it_knows_itself(admin)
         yield admin
     except KafkaError as error:
         raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
@@ -71,15 +75,20 @@ async def connected_admin(bootstrap: str) -> AsyncIterator[AIOKafkaAdminClient]:
         await admin.close()
 
 
-async def _until_it_knows_itself(admin: AIOKafkaAdminClient) -> None:
-    """A broker that is only just up answers, but names no broker."""
-    client = admin._client  # noqa: SLF001 - nothing public says it
+async def _connect(bootstrap: str) -> AIOKafkaAdminClient:
     for _ in range(LOOKS):
-        if client.cluster.brokers():
-            return
-        await client.force_metadata_update()
+        admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=TIMEOUT_MS)
+        try:
+            await admin.start()
+        except KafkaError as error:
+            await admin.close()
+            raise Unavailable(f"Kafka at {bootstrap}: {type(error).__name__}") from error
+        if admin._client.cluster.brokers():  # noqa: SLF001 - nothing public says it
+            return admin
+        # A broker that is only just up answers, but names no broker, and this client would never learn of one.
+        await admin.close()
         await asyncio.sleep(LOOK_EVERY_S)
-    raise Unavailable("Kafka is starting")
+    raise Unavailable(f"Kafka at {bootstrap} is starting")
 
 
 async def _partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:

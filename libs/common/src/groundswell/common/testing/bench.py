@@ -3,11 +3,11 @@
 import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from groundswell.common.bus.admin import ensure_topics
+from groundswell.common.bus.admin import delete_topics, ensure_topics
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.connection import Bus, Subscription
@@ -16,6 +16,7 @@ from groundswell.common.bus.inspection import committed_offsets, records_on
 from groundswell.common.bus.messages import Outgoing, Received, reply
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.contracts.message import CommandExpired, CommandFailed, Message
+from groundswell.common.errors import Unavailable
 from groundswell.common.ids import CorrelationId, TeamId
 from groundswell.common.testing.waiting import eventually
 from groundswell.common.tiers import Tier
@@ -183,6 +184,8 @@ async def bench_on(kafka: str, *, partitions: int = 1, line: Line | None = None)
         yield Bench(kafka, line, publisher)
     finally:
         await publisher.stop()
+        with suppress(Unavailable):  # a test may have killed its broker
+            await delete_topics(kafka, [topic.name for topic in physical_topics(line.topics)])
 
 
 async def answer(message: Received[Ask]) -> list[Outgoing]:
