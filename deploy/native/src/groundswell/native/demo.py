@@ -13,7 +13,7 @@ from groundswell.common.settings import PREFIX
 from groundswell.native.errors import StackError
 from groundswell.native.layout import Home
 
-QUESTION = "What happens to a record whose handler fails three times?"
+QUESTION = "What does the structlog package do?"
 LEAST_CHARACTERS = 400
 """A readme shorter than this says nothing that could be asked."""
 
