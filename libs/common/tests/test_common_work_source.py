@@ -11,7 +11,7 @@ from groundswell.common.bus.messages import Outgoing, Received, reply
 from groundswell.common.contracts.message import CommandExpired
 from groundswell.common.errors import Overloaded
 from groundswell.common.testing.bench import Answered, Ask, Bench, answer
-from groundswell.common.testing.waiting import eventually, until
+from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
 
 pytestmark = pytest.mark.connected
@@ -260,31 +260,6 @@ async def test_a_stream_is_closed_when_its_process_stops(bench: Bench) -> None:
     async with bench.working(consume_stream(bench.command, generate, slots=1), drain_s=0):
         await bench.until_answered(0)
     assert closed.is_set()
-
-
-async def test_two_members_share_the_partitions_and_hand_over_without_doubling_short_work(wide_bench: Bench) -> None:
-    bench, handled = wide_bench, Counter[int]()
-
-    async def work(message: Received[Ask]) -> Sequence[Outgoing]:
-        await asyncio.sleep(0.02)
-        handled[message.payload.number] += 1
-        return await answer(message)
-
-    async with bench.working(consume(bench.command, work, slots=2)) as first:
-        await bench.asks(range(40))
-        async with bench.working(consume(bench.command, work, slots=2)) as second:
-            await eventually(lambda: _split(bench, first, second))
-            await bench.asks(range(40, 80))
-        await bench.asks(range(80, 100))
-        await bench.until_answered(*range(100))
-        await bench.until_committed(bench.command[Tier.STANDARD], 100)
-    assert set(handled.values()) == {1}
-
-
-async def _split(bench: Bench, *buses: object) -> bool:
-    topic = bench.command[Tier.STANDARD]
-    sources = [source for bus in buses for source in bus._sources if source.topic == topic]  # type: ignore[attr-defined]
-    return [len(source._consumer.assignment()) for source in sources] == [2, 2]
 
 
 async def test_a_source_says_when_it_has_joined(bench: Bench) -> None:

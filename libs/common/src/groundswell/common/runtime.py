@@ -198,9 +198,10 @@ class _Process:
         log.info("draining")
         if not self._working:
             await _end(self._tasks)
+        until = time.monotonic() + self._service.settings.drain_s
         if self._service.before_drain is not None:
             await _bounded("before_drain", self._service.before_drain(), self._service.settings.drain_s)
-        await self._bus.stop(self._service.settings.drain_s)
+        await self._bus.stop(max(0.0, until - time.monotonic()))
         await _end(self._tasks)
         for name in reversed(self._opened):
             await _bounded(name, self._service.resources[name].close(), CLOSE_WITHIN_S)

@@ -6,19 +6,19 @@ consumer for each tier: a buffered partition that is not read blocks every fetch
 
 import asyncio
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 
 import structlog
-from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, OffsetAndMetadata, TopicPartition
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
+from groundswell.common.bus.assignment import Assignment, Ledgers, Taken, due
 from groundswell.common.bus.closing import close_consumer, within
 from groundswell.common.bus.consumption import Consumption
-from groundswell.common.bus.offsets import OffsetLedger
+from groundswell.common.bus.jobs import Job, cancel, complete, settle
 from groundswell.common.bus.turns import TierGate
 from groundswell.common.bus.watchdog import Watchdog
-from groundswell.common.bus.work import BusContext, Record, Work
+from groundswell.common.bus.work import BusContext, Work
 from groundswell.common.errors import Unavailable
 from groundswell.common.telemetry import names
 from groundswell.common.tiers import Tier
@@ -44,29 +44,6 @@ def group_name(service: str, topic: str) -> str:
     return f"{service}.{topic}"
 
 
-@dataclass(frozen=True)
-class _Taken:
-    record: Record
-    ledger: OffsetLedger
-    """Of the assignment in which it was read: after a rebalance it counts for nothing."""
-
-
-@dataclass(eq=False)
-class _Job:
-    taken: Sequence[_Taken]
-    started: bool = False
-    complete: bool = False
-    task: asyncio.Task[None] = field(init=False)
-
-    def mark_complete(self) -> None:
-        self.complete = True
-        for item in self.taken:
-            item.ledger.complete(item.record.offset)
-
-    def is_of(self, ledgers: Iterable[OffsetLedger]) -> bool:
-        return any(item.ledger is ledger for item in self.taken for ledger in ledgers)
-
-
 class WorkSource:
     """Runs a consumption on one physical topic. The tiers of a command share a gate, so that slots go by weight."""
 
@@ -79,9 +56,8 @@ class WorkSource:
         self._gate = gate
         self._context = context
         self._work = Work(consumption, context, self._pause_for)
-        self._ledgers: dict[TopicPartition, OffsetLedger] = {}
-        self._jobs: set[_Job] = set()
-        self._taken_count = 0
+        self._assignment = Assignment()
+        self._jobs: set[Job] = set()
         self._job_ended = asyncio.Event()
         self._joined = False
         self._failure: BaseException | None = None
@@ -135,15 +111,15 @@ class WorkSource:
         """Take no more, finish what runs within `drain_s`, commit, leave the group. Always returns."""
         self._stopping = True
         await _wait(self._idle, STOP_WITHIN_S)
-        _cancel(job for job in self._jobs if not job.started)
-        await _settle(self._jobs, drain_s)
-        _cancel(self._jobs)
-        await _settle(self._jobs, CANCEL_WAIT_S)
+        cancel(job for job in self._jobs if not job.started)
+        await settle(self._jobs, drain_s)
+        cancel(self._jobs)
+        await settle(self._jobs, CANCEL_WAIT_S)
         for task in self._beside:
             task.cancel()
         await asyncio.gather(*self._beside, return_exceptions=True)
         if self._started is not None:
-            await within(self._commit(self._ledgers), COMMIT_WITHIN_S, "left without a last commit")
+            await within(self._commit(self._assignment.all()), COMMIT_WITHIN_S, "left without a last commit")
             await close_consumer(self._started, STOP_WITHIN_S)
 
     def _new_consumer(self) -> AIOKafkaConsumer:
@@ -171,7 +147,7 @@ class WorkSource:
         if taken and self._consumption.batch:
             taken += await self._fill(len(taken))
         if not self._stopping:
-            self._begin([item for item in taken if self._is_current(item)])
+            self._begin([item for item in taken if self._assignment.holds(item)])
 
     def _room(self) -> int:
         """How many more jobs may be taken now."""
@@ -182,22 +158,16 @@ class WorkSource:
     def _most(self, room: int) -> int:
         return self._consumption.batch.messages if self._consumption.batch else max(1, room)
 
-    async def _fetch(self, timeout_ms: int, most: int) -> list[_Taken]:
+    async def _fetch(self, timeout_ms: int, most: int) -> list[Taken]:
         # Never cancelled: a cancelled getmany leaks its count and switches the group's liveness check off.
         fetched = await self._consumer.getmany(timeout_ms=timeout_ms, max_records=most)
-        return [self._take(record) for records in fetched.values() for record in records]
+        return [self._assignment.take(record) for records in fetched.values() for record in records]
 
-    def _take(self, record: Record) -> _Taken:
-        ledger = self._ledgers.setdefault(TopicPartition(record.topic, record.partition), OffsetLedger())
-        ledger.take(record.offset)
-        self._taken_count += 1
-        return _Taken(record, ledger)
-
-    async def _fill(self, have: int) -> list[_Taken]:
+    async def _fill(self, have: int) -> list[Taken]:
         """Wait, within the batch's bounds, for more records."""
         assert self._consumption.batch is not None  # noqa: S101
         batch = self._consumption.batch
-        more: list[_Taken] = []
+        more: list[Taken] = []
         until = time.monotonic() + batch.wait_s
         while not self._stopping and (missing := batch.messages - have - len(more)) > 0:
             left_ms = int((until - time.monotonic()) * 1000)
@@ -206,26 +176,23 @@ class WorkSource:
             more += await self._fetch(min(left_ms, POLL_MS), missing)
         return more
 
-    def _is_current(self, item: _Taken) -> bool:
-        return self._ledgers.get(TopicPartition(item.record.topic, item.record.partition)) is item.ledger
-
-    def _begin(self, taken: list[_Taken]) -> None:
+    def _begin(self, taken: list[Taken]) -> None:
         groups = [taken] if self._consumption.batch else [[item] for item in taken]
         for group in groups:
             if group:
-                job = _Job(group)
+                job = Job(group)
                 self._jobs.add(job)
                 job.task = asyncio.create_task(self._run_job(job))
                 job.task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]
         self._measure()
 
-    async def _run_job(self, job: _Job) -> None:
+    async def _run_job(self, job: Job) -> None:
         async with self._gate.turn(self._tier):
             job.started = True
             await self._work.run([item.record for item in job.taken], admitted=job.mark_complete)
             job.mark_complete()
 
-    def _ended(self, job: _Job) -> None:
+    def _ended(self, job: Job) -> None:
         self._jobs.discard(job)
         self._job_ended.set()
         self._measure()
@@ -236,13 +203,14 @@ class WorkSource:
     def _measure(self) -> None:
         labels = (self._consumption.topic.name, self._tier.value)
         names.IN_FLIGHT.labels(*labels).set(sum(len(job.taken) for job in self._jobs))
-        names.LAG.labels(*labels).set(sum(map(self._lag, self._ledgers)))
+        names.LAG.labels(*labels).set(self._assignment.lag(self._end_of))
 
-    def _lag(self, partition: TopicPartition) -> int:
-        taken = self._ledgers[partition].position
-        if taken is None or partition not in self._consumer.assignment():
-            return 0
-        return max(0, (self._consumer.highwater(partition) or 0) - taken)
+    def _end_of(self, partition: TopicPartition) -> int | None:
+        """As of the last fetch."""
+        if partition not in self._consumer.assignment():
+            return None
+        end: int | None = self._consumer.highwater(partition)
+        return end
 
     def _pause_for(self, seconds: float) -> None:
         self._paused_until = max(self._paused_until, time.monotonic() + seconds)
@@ -259,26 +227,21 @@ class WorkSource:
     async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
-            await self._commit(self._ledgers)
+            await self._commit(self._assignment.all())
 
-    async def _commit(self, ledgers: Mapping[TopicPartition, OffsetLedger]) -> None:
-        due = {
-            partition: (ledger, offset)
-            for partition, ledger in ledgers.items()
-            if (offset := ledger.committable()) is not None
-        }
-        if not due:
+    async def _commit(self, ledgers: Ledgers) -> None:
+        offsets = due(ledgers)
+        if not offsets:
             return
-        offsets = {partition: OffsetAndMetadata(offset, "") for partition, (_, offset) in due.items()}
         try:
-            await self._consumer.commit(offsets)
+            await self._consumer.commit({partition: (offset, "") for partition, offset in offsets.items()})
         except KafkaError as error:
             # The group moved on or the broker is away: either the next commit covers it, or the records come again.
             names.COMMIT_FAILURES.labels(self._consumption.topic.name, self._tier.value).inc()
             log.warning("commit refused", topic=self.topic, error=type(error).__name__)
             return
-        for ledger, offset in due.values():
-            ledger.committed(offset)
+        for partition, offset in offsets.items():
+            ledgers[partition].committed(offset)
 
     async def _watch(self) -> None:
         watchdog = Watchdog(PATIENCE_S)
@@ -289,7 +252,7 @@ class WorkSource:
                     behind = await self._is_behind()
             except (KafkaError, TimeoutError):
                 behind = False  # the broker is away: nothing to take
-            watchdog.look(time.monotonic(), free=self._room() > 0, behind=behind, taken=self._taken_count)
+            watchdog.look(time.monotonic(), free=self._room() > 0, behind=behind, taken=self._assignment.taken_count)
 
     async def _is_behind(self) -> bool:
         partitions = self._consumer.assignment()
@@ -299,29 +262,21 @@ class WorkSource:
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Let what is in flight finish, or be admitted, and commit it before another member takes the partitions."""
-        gone = {partition: self._ledgers[partition] for partition in partitions if partition in self._ledgers}
-        touched = {job for job in self._jobs if job.is_of(gone.values())}
+        gone = self._assignment.part(partitions)
+        touched = {job for job in self._jobs if job.is_of(gone)}
         try:
-            _cancel(job for job in touched if not job.started)
-            await self._until_complete({job for job in touched if job.started}, REVOKE_WAIT_S)
+            cancel(job for job in touched if not job.started)
+            await complete((job for job in touched if job.started), REVOKE_WAIT_S)
             if self._consumption.handle_stream:
-                _cancel(job for job in touched if not job.complete)  # nobody has admitted it: it comes again
+                cancel(job for job in touched if not job.complete)  # nobody has admitted it: it comes again
             await self._commit(gone)
         finally:
-            for partition, ledger in gone.items():
-                if self._ledgers.get(partition) is ledger:
-                    del self._ledgers[partition]
+            self._assignment.leave(gone)
             self._measure()
 
     def adopted(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = True
-        for partition in partitions:
-            self._ledgers.setdefault(partition, OffsetLedger())
-
-    async def _until_complete(self, jobs: set[_Job], seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while any(not job.complete and not job.task.done() for job in jobs) and time.monotonic() < until:
-            await asyncio.wait({job.task for job in jobs}, timeout=0.02, return_when=asyncio.ALL_COMPLETED)
+        self._assignment.adopt(partitions)
 
 
 class _Listener(ConsumerRebalanceListener):
@@ -333,17 +288,6 @@ class _Listener(ConsumerRebalanceListener):
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         self._source.adopted(assigned)
-
-
-def _cancel(jobs: Iterable[_Job]) -> None:
-    for job in list(jobs):
-        job.task.cancel()
-
-
-async def _settle(jobs: Iterable[_Job], seconds: float) -> None:
-    tasks = {job.task for job in jobs}
-    if tasks:
-        await asyncio.wait(tasks, timeout=seconds)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -123,8 +123,11 @@ class Bench:
         bus = Bus(self.kafka, service=service, subscriptions=subscriptions, session_s=SESSION_S)
         try:
             await bus.publisher.start()
-            await bus.start()
+            tasks = await bus.start()
             yield bus
+            for task in tasks:
+                if task.done():
+                    task.result()
         finally:
             await bus.stop(drain_s)
 
