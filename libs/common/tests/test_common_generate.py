@@ -1,10 +1,11 @@
 """What is generated from the catalogue is in the repository as it should be, and drift is told in a line."""
 
+import json
 from pathlib import Path
 
 import pytest
 
-from groundswell.common.generate import drift, graph, main, topics_page, write
+from groundswell.common.generate import drift, graph, main, schemas, topics_page, write
 from groundswell.common.topics import CATALOGUE, physical_topics
 
 ROOT = Path(__file__).parents[3]
@@ -25,6 +26,12 @@ def test_the_page_names_every_topic_its_payloads_and_its_dead_letters() -> None:
 
 def test_the_graph_says_who_sends_what_to_whom() -> None:
     assert '"cmd.retrieve-passages": [\n        "orchestrator"\n      ]' in graph()
+
+
+def test_every_payload_has_its_schema() -> None:
+    found = json.loads(schemas())
+    assert set(found) == {payload.type_name() for topic in CATALOGUE for payload in topic.payloads}
+    assert found["RetrievePassages"]["properties"]["max_passages"]["default"] == 5
 
 
 def test_generating_twice_changes_nothing(tmp_path: Path) -> None:

@@ -1,7 +1,8 @@
 """Writes what is derived from the catalogue: `python -m groundswell.common.generate [--check] [FOLDER]`.
 
 `docs/topics.md` is for readers; `docs/topics.golden.json` is who sends what to whom, so that a change of the graph
-between services is seen in review. `--check` writes nothing and exits 1 when a file is not what it should be.
+between services is seen in review; `docs/topics.schemas.json` is the JSON Schema of each payload, so that a change that
+is not additive is. `--check` writes nothing and exits 1 when a file is not what it should be.
 """
 
 import argparse
@@ -57,7 +58,18 @@ def graph() -> str:
     return json.dumps(edges, indent=2, sort_keys=True) + "\n"
 
 
-FILES: Mapping[str, Callable[[], str]] = {"docs/topics.md": topics_page, "docs/topics.golden.json": graph}
+def schemas() -> str:
+    """docs/topics.schemas.json: the JSON Schema of each payload by type name, as a reader must take it."""
+    payloads = {payload.type_name(): payload for topic in CATALOGUE for payload in topic.payloads}
+    found = {name: payload.model_json_schema(mode="validation") for name, payload in payloads.items()}
+    return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+FILES: Mapping[str, Callable[[], str]] = {
+    "docs/topics.md": topics_page,
+    "docs/topics.golden.json": graph,
+    "docs/topics.schemas.json": schemas,
+}
 
 
 def write(folder: Path) -> None:
