@@ -29,10 +29,12 @@ _STOPWORDS = frozenset(
         "answer question",
     ).split(),
 )
-_MARK = r"\[\d{1,2}(?:\s*,\s*\d{1,2})*\]"
+_NUMBERS = r"\d{1,2}(?:\s?,\s?\d{1,2}){0,15}"
+_MARK = rf"\[{_NUMBERS}\]"
+_BEGUN_MARK = rf"\[(?:{_NUMBERS}\s?(?:,\s?)?)?"
 _BEFORE_MARK = r"(?:[ \t]+|(?<=[.!?,;:\"']))"
 _MODEL_MARK = re.compile(rf"{_BEFORE_MARK}(?:{_MARK})+")
-_PERHAPS_A_MARK = re.compile(rf"{_BEFORE_MARK}(?:{_MARK})*(?:\[[\d,\s]{{0,8}})?$")
+_PERHAPS_A_MARK = re.compile(rf"{_BEFORE_MARK}(?:{_MARK})*(?:{_BEGUN_MARK})?$")
 _EXACT = re.compile(r"[\d._\-/:@+#]")
 
 
