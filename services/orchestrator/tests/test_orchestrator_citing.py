@@ -1,6 +1,7 @@
 """Citations stand verbatim in their document, and only supported sentences get one."""
 
 from datetime import UTC, datetime
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -142,6 +143,21 @@ def test_a_passage_cannot_close_its_own_quotation() -> None:
     prompt = grounded_prompt(assistant, [ChatMessage(role="user", content="?")], [hostile])
     assert prompt[-1].content.count("</passage>") == 1
     assert "source=\"A 'title' (b) | Accounts ) Locks\"" in prompt[-1].content
+
+
+@pytest.mark.parametrize("last_role", ["system", "assistant"])
+def test_what_is_asked_is_the_last_user_message_whatever_stands_behind_it(
+    last_role: Literal["system", "assistant"],
+) -> None:
+    assistant = find("docs-qa", "null")
+    assert assistant is not None
+    conversation = [
+        ChatMessage(role="user", content="Who unlocks?"),
+        ChatMessage(role=last_role, content="Answer in French."),
+    ]
+    prompt = grounded_prompt(assistant, conversation, [passage(HANDBOOK)])
+    assert prompt[-1].role == "user"
+    assert prompt[-1].content.endswith("Question: Who unlocks?")
 
 
 def test_passages_stay_within_the_budget() -> None:

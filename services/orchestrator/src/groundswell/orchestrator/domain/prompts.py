@@ -27,13 +27,14 @@ def within_budget(passages: Sequence[Passage], budget_chars: int) -> tuple[Passa
 def grounded_prompt(
     assistant: Assistant, conversation: Sequence[ChatMessage], passages: Sequence[Passage]
 ) -> tuple[ChatMessage, ...]:
-    """Messages for the model: ours first, earlier turns, then the passages with the last question."""
-    *earlier, last = conversation
+    """Messages for the model: ours first, the other turns, then the passages with what the user asked last."""
+    asked = max(number for number, message in enumerate(conversation) if message.role == "user")
+    others = [*conversation[:asked], *conversation[asked + 1 :]]
     quoted = "\n\n".join(_quoted(number, passage) for number, passage in enumerate(passages, start=1))
-    question = f"Passages:\n\n{quoted}\n\nQuestion: {last.content}"
+    question = f"Passages:\n\n{quoted}\n\nQuestion: {conversation[asked].content}"
     return (
         ChatMessage(role="system", content=assistant.instructions),
-        *(message for message in earlier if message.role != "system"),
+        *(message for message in others if message.role != "system"),
         ChatMessage(role="user", content=question),
     )
 
