@@ -7,7 +7,9 @@ from groundswell.common.contracts.moderation import CheckText, TextBlocked, Text
 from groundswell.common.ids import RequestId
 
 OVERLAP = 256
-"""Released code points that go along for patterns that began in them; at least the moderator's longest pattern."""
+"""Released code points that go along as context. No forbidden pattern begins in them: what could still become one was
+never cleared, so this needs not be as long as the longest pattern.
+"""
 
 
 @dataclass(frozen=True)
