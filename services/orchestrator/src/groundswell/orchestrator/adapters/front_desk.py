@@ -40,7 +40,8 @@ from groundswell.orchestrator.domain.state import (
 from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
 
 STORE_RETRY_S = 0.5
-FINAL_EVENT_WITHIN_S = 5.0
+CONTROL_WITHIN_S = 5.0
+"""How long an end waits for a broker that is away: with cancels and with the final event."""
 
 log = structlog.get_logger(__name__)
 
@@ -84,9 +85,16 @@ class _Stream:
 class Desk:
     """The FrontDesk of one replica. Takes questions once `opened` with a reply route."""
 
-    def __init__(self, ledger: RequestLedger, find_assistant: Callable[[str], Assistant | None]) -> None:
+    def __init__(
+        self,
+        ledger: RequestLedger,
+        find_assistant: Callable[[str], Assistant | None],
+        *,
+        control_within_s: float = CONTROL_WITHIN_S,
+    ) -> None:
         self._ledger = ledger
         self._find_assistant = find_assistant
+        self._control_within_s = control_within_s
         self._route: ReplyRoute | None = None
         self._runs: dict[RequestId, _Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -149,9 +157,18 @@ class Desk:
                 await self._until_ended(run, route)
             except Exception:
                 log.exception("request broke off")
-                await self._end(run, give_up(run.state, "an internal error ended this request", time.time()), route)
+                await self._break_off(run, route)
             finally:
                 self._runs.pop(question.request_id, None)
+
+    async def _break_off(self, run: _Run, route: ReplyRoute) -> None:
+        end = give_up(run.state, "an internal error ended this request", time.time())
+        try:
+            await self._end(run, end, route)
+        except Exception:
+            # The sweep ends the row at its deadline; the client must not wait for that.
+            log.exception("terminal state not recorded")
+            run.items.put_nowait(end.answer)
 
     async def _until_ended(self, run: _Run, route: ReplyRoute) -> None:
         while run.state.stage != "ended":
@@ -179,7 +196,7 @@ class Desk:
         elif isinstance(effect, KeepPrompt):
             await self._keep_prompt(run.state, effect)
         elif isinstance(effect, CancelAttempt):
-            await publish(handlers.cancelled(run.state, effect.attempt))
+            await self._control(route, handlers.cancelled(run.state, effect.attempt))
         else:
             await self._end(run, effect, route)
 
@@ -193,6 +210,13 @@ class Desk:
                     raise
                 await asyncio.sleep(STORE_RETRY_S)
 
+    async def _control(self, route: ReplyRoute, outgoing: Outgoing) -> None:
+        """Publish what the end of a request does not depend on: a broker that is away costs a few seconds at most."""
+        try:
+            await self._publish(route, time.time() + self._control_within_s, outgoing)
+        except Unavailable as error:
+            log.warning("not published", message=outgoing.payload.type_name(), reason=error.reason)
+
     async def _keep_prompt(self, state: RequestState, effect: KeepPrompt) -> None:
         prompt = [{"role": message.role, "content": message.content} for message in effect.messages]
         try:
@@ -203,11 +227,7 @@ class Desk:
 
     async def _end(self, run: _Run, effect: End, route: ReplyRoute) -> None:
         recorded = await self._recorded(run.state.question.request_id, effect.answer)
-        try:
-            await self._publish(route, time.time() + FINAL_EVENT_WITHIN_S, handlers.ended(run.state, recorded))
-        except Unavailable as error:
-            # The ledger has the answer; the client need not wait for the broker.
-            log.warning("final event not on the answer stream", reason=error.reason)
+        await self._control(route, handlers.ended(run.state, recorded))
         names.REQUESTS_ENDED.labels(run.state.question.tier.value, recorded.outcome.value).inc()
         for stage, milliseconds in (recorded.timings_ms or {}).items():
             names.REQUEST_STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)

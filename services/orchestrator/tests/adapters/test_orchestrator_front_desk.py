@@ -1,0 +1,267 @@
+"""The desk carries each question to one terminal answer, recorded before its client is told, whatever is away."""
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from groundswell.common.bus.envelope import Envelope
+from groundswell.common.bus.messages import Origin, Outgoing, Received
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Outcome
+from groundswell.common.contracts.generation import (
+    AttemptCancelled,
+    ChatMessage,
+    GenerateAnswer,
+    GenerationAdmitted,
+    TokensGenerated,
+)
+from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.moderation import CheckText, TextCleared, TextRole
+from groundswell.common.contracts.retrieval import NoPassagesFound, RetrievePassages
+from groundswell.common.errors import Rejected, Unavailable
+from groundswell.common.ids import CorrelationId, KeyId, RequestId, TeamId, WorkerId, new_message_id
+from groundswell.common.testing.waiting import until
+from groundswell.common.tiers import Tier
+from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
+from groundswell.orchestrator.domain import assistants
+from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
+from groundswell.orchestrator.domain.question import Answer, Caller, Question
+from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
+
+REQUEST = RequestId("req_000000000000000000000001")
+WORKER = WorkerId("worker-1")
+PARTITION = 3
+
+
+@dataclass
+class Ledger:
+    """The rows; `broken` is what `finish` raises, once for each entry."""
+
+    accepted: list[RequestId] = field(default_factory=list)
+    ended: dict[RequestId, Answer] = field(default_factory=dict)
+    broken: list[Exception] = field(default_factory=list)
+    away: bool = False
+
+    async def insert(self, question: Question, *, owner: str, epoch: int) -> None:
+        if self.away:
+            raise Unavailable("PostgreSQL: away")
+        self.accepted.append(question.request_id)
+
+    async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
+        if self.away:
+            raise Unavailable("PostgreSQL: away")
+
+    async def finish(self, request_id: RequestId, answer: Answer) -> Answer:
+        if self.broken:
+            raise self.broken.pop(0)
+        return self.ended.setdefault(request_id, answer)
+
+
+@dataclass
+class Publisher:
+    """What left the desk; `refuses` decides what a broker does not take."""
+
+    sent: list[Outgoing] = field(default_factory=list)
+    refuses: dict[type[Message], Exception] = field(default_factory=dict)
+
+    async def publish(self, message: Outgoing) -> None:
+        refusal = self.refuses.get(type(message.payload))
+        if refusal is not None:
+            raise refusal
+        self.sent.append(message)
+
+    def payloads(self, kind: type[Message]) -> list[Any]:
+        return [message.payload for message in self.sent if isinstance(message.payload, kind)]
+
+
+@dataclass
+class Bus:
+    publisher: Publisher
+
+
+class Bench:
+    """A desk that is open, and the services behind it played by the test."""
+
+    def __init__(self) -> None:
+        self.ledger = Ledger()
+        self.publisher = Publisher()
+        self.desk = Desk(
+            cast("RequestLedger", self.ledger),
+            partial(assistants.find, language_model="null"),
+            control_within_s=0.0,
+        )
+        self.desk.open(ReplyRoute(cast("Any", Bus(self.publisher)), PARTITION, 7, "me"))
+
+    async def says(self, payload: Message) -> None:
+        """A reply arrives."""
+        envelope = Envelope(
+            message_id=new_message_id(),
+            type=payload.type_name(),
+            source="test",
+            correlation_id=CorrelationId(REQUEST),
+            tenant=TeamId("blue"),
+            tier=Tier.INTERACTIVE,
+            remaining_ms=60_000,
+            sent_ms=0,
+        )
+        await self.desk.hear_reply(Received(payload, envelope, time.time() + 60, Origin("rpl", PARTITION, 0)))
+
+    async def clears(self, role: TextRole) -> None:
+        """The moderator clears the newest text of that role."""
+        await until(lambda: [check for check in self.publisher.payloads(CheckText) if check.role is role])
+        check = [check for check in self.publisher.payloads(CheckText) if check.role is role][-1]
+        digest = hashlib.sha256(check.text.encode()).hexdigest()
+        cleared = TextCleared(
+            request_id=REQUEST,
+            role=role,
+            window=check.window,
+            start=check.start,
+            cleared_until=check.start + len(check.text),
+            text_sha256=digest,
+        )
+        await self.says(cleared)
+
+    async def generates(self, text: str) -> None:
+        """A worker admits the attempt and writes `text`."""
+        await until(lambda: self.publisher.payloads(GenerateAnswer))
+        common: dict[str, Any] = {"request_id": REQUEST, "attempt": 1, "epoch": 7, "worker": WORKER}
+        await self.says(GenerationAdmitted(**common, prefix_length=0, prompt_tokens=3))
+        await self.says(TokensGenerated(**common, sequence=0, position=0, token_ids=(1,), text=text))
+
+
+@pytest.fixture
+def bench() -> Bench:
+    return Bench()
+
+
+def question(model: str = "docs-qa", *, within_s: float = 60.0) -> Question:
+    now = time.time()
+    return Question(
+        request_id=REQUEST,
+        caller=Caller(key=KeyId("key_1"), team=TeamId("blue")),
+        model=model,
+        messages=(ChatMessage(role="user", content="When do backups run?"),),
+        tier=Tier.INTERACTIVE,
+        created=now,
+        deadline=now + within_s,
+        max_tokens=16,
+    )
+
+
+async def everything(stream: Any) -> list[StreamItem]:
+    async with asyncio.timeout(10):
+        return [item async for item in stream]
+
+
+async def test_an_accepted_question_goes_to_moderator_and_retriever_and_is_answered(bench: Bench) -> None:
+    stream = await bench.desk.accept(question())
+    assert bench.ledger.accepted == [REQUEST]
+    await bench.clears(TextRole.INPUT)
+    await bench.says(NoPassagesFound(request_id=REQUEST, reason="nothing is near"))
+    *released, answer = await everything(stream)
+    assert released == [Released(0, NOT_FOUND_TEXT)]
+    assert isinstance(answer, Answer)
+    assert answer == bench.ledger.ended[REQUEST]
+    assert len(bench.publisher.payloads(RetrievePassages)) == 1
+    assert all(
+        message.reply_to is not None and message.reply_to.partition == PARTITION
+        for message in bench.publisher.sent
+        if isinstance(message.payload, CheckText | RetrievePassages)
+    )
+    assert [payload.text for payload in bench.publisher.payloads(AnswerReleased)] == [NOT_FOUND_TEXT]
+    assert [payload.outcome for payload in bench.publisher.payloads(AnswerEnded)] == [Outcome.COMPLETED]
+    await until(lambda: bench.desk.running == 0)
+
+
+async def test_nothing_is_accepted_that_was_not_recorded(bench: Bench) -> None:
+    bench.ledger.away = True
+    with pytest.raises(Unavailable):
+        await bench.desk.accept(question())
+    assert bench.desk.running == 0
+    assert bench.publisher.sent == []
+
+
+async def test_the_client_is_told_what_the_ledger_says_when_another_was_first(bench: Bench) -> None:
+    first = Answer(outcome=Outcome.EXPIRED, text="", finish_reason="error", reason="another replica ended it")
+    stream = await bench.desk.accept(question())
+    bench.ledger.ended[REQUEST] = first
+    await bench.desk.cancel(REQUEST)
+    assert await everything(stream) == [first]
+
+
+async def test_the_terminal_answer_waits_for_a_ledger_that_is_away(bench: Bench) -> None:
+    bench.ledger.broken = [Unavailable("PostgreSQL: away")]
+    stream = await bench.desk.accept(question())
+    await bench.desk.cancel(REQUEST)
+    [answer] = await everything(stream)
+    assert answer == bench.ledger.ended[REQUEST]
+
+
+@pytest.mark.parametrize("leave", ["cancel", "abandon"])
+async def test_a_question_that_nobody_waits_for_frees_its_worker_and_is_cancelled(bench: Bench, leave: str) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    await (bench.desk.cancel(REQUEST) if leave == "cancel" else stream.abandon())
+    answer = (await everything(stream))[-1]
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.CANCELLED
+    assert [cancel.attempt for cancel in bench.publisher.payloads(AttemptCancelled)] == [1]
+
+
+async def test_a_broker_that_is_away_does_not_keep_a_cancelled_question_from_its_end(bench: Bench) -> None:
+    bench.publisher.refuses = {kind: Unavailable("Kafka: away") for kind in (AttemptCancelled, AnswerEnded)}
+    stream = await bench.desk.accept(question("null", within_s=3600))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    await bench.desk.cancel(REQUEST)
+    answer = (await everything(stream))[-1]
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.CANCELLED
+
+
+async def test_the_deadline_ends_a_question_that_no_service_takes(bench: Bench) -> None:
+    stream = await bench.desk.accept(question(within_s=0.0))
+    [answer] = await everything(stream)
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.EXPIRED
+
+
+async def test_a_command_that_cannot_be_published_fails_its_question(bench: Bench) -> None:
+    bench.publisher.refuses = {CheckText: Rejected("too large")}
+    [answer] = await everything(await bench.desk.accept(question()))
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.FAILED
+    assert bench.ledger.ended[REQUEST] == answer
+
+
+async def test_a_client_is_told_the_end_even_if_it_cannot_be_recorded(bench: Bench) -> None:
+    bench.ledger.broken = [LookupError("no such row"), LookupError("no such row")]
+    stream = await bench.desk.accept(question())
+    await bench.desk.cancel(REQUEST)
+    [answer] = await everything(stream)
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.FAILED
+    await until(lambda: bench.desk.running == 0)
+
+
+async def test_a_draining_desk_takes_nothing_more_and_waits_for_what_runs(bench: Bench) -> None:
+    stream = await bench.desk.accept(question())
+    draining = asyncio.create_task(bench.desk.drain(30.0))
+    await until(lambda: not bench.desk.is_open)
+    with pytest.raises(Unavailable):
+        await bench.desk.accept(question())
+    await bench.desk.cancel(REQUEST)
+    await draining
+    assert len(await everything(stream)) == 1
+
+
+async def test_a_reply_that_nobody_waits_for_is_dropped(bench: Bench) -> None:
+    await bench.says(NoPassagesFound(request_id=REQUEST, reason="late"))
+    assert bench.desk.running == 0
+    assert not await bench.desk.cancel(REQUEST)
