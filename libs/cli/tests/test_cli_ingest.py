@@ -87,6 +87,15 @@ def test_a_file_that_fails_is_told_with_its_reason_and_the_others_go_on(
     assert again.out.startswith(f"{docs}: 3 unchanged, 2 failed\n")
 
 
+def test_what_failed_is_sent_again_although_the_file_is_the_same(platform: Any, groundswell: Any, docs: Path) -> None:
+    groundswell("ingest", str(docs))
+    failed = next(document for document in platform.documents.values() if document["name"] == "readme.md")
+    failed |= {"state": "failed", "failure": "Embedding failed: it is away. Send the file again."}
+    again = groundswell("ingest", str(docs))
+    assert again.status == 0
+    assert again.out.startswith(f"{docs}: 1 uploaded, 2 unchanged\n")
+
+
 def test_no_wait_returns_before_the_documents_are_read(platform: Any, groundswell: Any, docs: Path) -> None:
     ran = groundswell("ingest", str(docs), "--no-wait")
     assert ran.status == 0

@@ -17,6 +17,10 @@ class RemoteDocument:
     revision: int
     failure: str | None = None
 
+    def holds(self, digest: str) -> bool:
+        """Whether it is, or is about to be, answered from the bytes of this sha256."""
+        return self.sha256 == digest and self.state != "failed"
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -26,14 +30,13 @@ class Plan:
     remove: tuple[RemoteDocument, ...]
     unchanged: tuple[str, ...]
 
-    @property
-    def is_empty(self) -> bool:
-        return not self.upload and not self.remove
-
 
 def plan(local: Mapping[str, str], remote: Mapping[str, RemoteDocument], *, complete: bool) -> Plan:
-    """`local` is sha256 by name. Only if `local` is `complete` may what it lacks be removed."""
-    same = {name for name, digest in local.items() if name in remote and remote[name].sha256 == digest}
+    """`local` is sha256 by name. Only if `local` is `complete` may what it lacks be removed.
+
+    What failed there is sent again also when it is the same: the reason may be gone.
+    """
+    same = {name for name, digest in local.items() if name in remote and remote[name].holds(digest)}
     gone = [remote[name] for name in sorted(remote.keys() - local.keys())] if complete else []
     return Plan(
         upload=tuple(sorted(local.keys() - same)),
