@@ -22,7 +22,13 @@ from groundswell.common.contracts.generation import (
 )
 from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.common.contracts.moderation import CheckText, TextBlocked, TextCleared, TextRole
-from groundswell.common.contracts.retrieval import NoPassagesFound, Passage, PassagesRetrieved, RetrievePassages
+from groundswell.common.contracts.retrieval import (
+    NoPassagesFound,
+    Passage,
+    PassageSection,
+    PassagesRetrieved,
+    RetrievePassages,
+)
 from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, WorkerId
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.domain.assistants import find
@@ -227,12 +233,34 @@ def test_a_passage_that_must_not_leave_reaches_neither_prompt_nor_citations() ->
     life = Life()
     secret = passage("The key of the audit log is gs_secret.")
     checks = sent(life.hear(Began(), input_cleared(), retrieved(secret, passage())), CheckText)
-    assert [check.text for check in checks[-2:] if isinstance(check, CheckText)] == [secret.text, TEXT]
+    judged = [check.text.splitlines()[-1] for check in checks if isinstance(check, CheckText)]
+    assert judged[-2:] == [secret.text, TEXT.splitlines()[-1]]
     [generate] = sent(life.hear(blocked(TextRole.PASSAGE), passage_cleared(1)), GenerateAnswer)
     assert isinstance(generate, GenerateAnswer)
     assert "gs_secret" not in generate.messages[-1].content
     assert life.state.passages == (passage(),)
     assert {"role": "passage", "outcome": "blocked", "rule": "secret.key"}.items() <= life.state.verdicts[-1].items()
+
+
+def test_whatever_of_a_passage_a_client_may_see_is_judged_with_it() -> None:
+    life = Life()
+    named = passage().model_copy(
+        update={
+            "title": "the-title",
+            "name": "the-name.md",
+            "source": "the-source",
+            "section": "the-section",
+            "sections": (PassageSection(start=100, section="the-section > its-part"),),
+        }
+    )
+    effects = life.hear(Began(), retrieved(named))
+    [judged] = [
+        check.text
+        for check in sent(effects, CheckText)
+        if isinstance(check, CheckText) and check.window == 0 and check.role is TextRole.PASSAGE
+    ]
+    for shown in ("the-title", "the-name.md", "the-source", "the-section > its-part", TEXT):
+        assert shown in judged
 
 
 def test_only_passages_that_must_not_leave_are_as_good_as_none() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 from groundswell.common.contracts.answers import Outcome
 from groundswell.common.contracts.generation import ChatMessage, GenerateAnswer
 from groundswell.common.contracts.moderation import CheckText, TextBlocked, TextCleared, TextRole
-from groundswell.common.contracts.retrieval import NoPassagesFound, PassagesRetrieved, RetrievePassages
+from groundswell.common.contracts.retrieval import NoPassagesFound, Passage, PassagesRetrieved, RetrievePassages
 from groundswell.orchestrator.domain.citing import Citing
 from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end
 from groundswell.orchestrator.domain.prompts import grounded_prompt, plain_prompt, within_budget
@@ -57,11 +57,17 @@ def take_passages(state: RequestState, retrieved: PassagesRetrieved, now: float)
         return state, []
     found = within_budget(retrieved.passages, state.assistant.passage_budget_chars)
     checks: list[Effect] = [
-        Send(CheckText(request_id=state.request_id, role=TextRole.PASSAGE, text=passage.text, window=number))
+        Send(CheckText(request_id=state.request_id, role=TextRole.PASSAGE, text=_shown(passage), window=number))
         for number, passage in enumerate(found)
     ]
     state = replace(marked(state, "retrieval", now), found=found, retrieval_confidence=retrieved.confidence)
     return state, checks
+
+
+def _shown(passage: Passage) -> str:
+    """All of a passage that the prompt quotes or a citation shows: a heading may hold what must not leave, too."""
+    headings = dict.fromkeys([passage.section, *(part.section for part in passage.sections)])
+    return "\n".join([passage.title, passage.name, passage.source, *headings, passage.text])
 
 
 def take_passage_verdict(state: RequestState, verdict: TextCleared | TextBlocked, now: float) -> Step:
