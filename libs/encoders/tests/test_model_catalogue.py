@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from groundswell.common.index_schema import DEFAULT_EMBEDDING_MODEL
 from groundswell.encoders.catalogue import (
-    DEFAULT_EMBEDDER,
     DEFAULT_LANGUAGE_MODEL,
     Kind,
     ModelSpec,
@@ -37,7 +37,7 @@ def written(tmp_path: Path, text: str) -> Path:
 
 def test_the_catalogue_has_the_models_of_the_default_deployment() -> None:
     assert set(catalogue()) == {"minilm", "qwen2.5-0.5b", "smollm2-135m", "null"}
-    assert catalogue()[DEFAULT_EMBEDDER].kind is Kind.EMBEDDER
+    assert catalogue()[DEFAULT_EMBEDDING_MODEL].kind is Kind.EMBEDDER
     assert catalogue()[DEFAULT_LANGUAGE_MODEL].kind is Kind.LANGUAGE
 
 

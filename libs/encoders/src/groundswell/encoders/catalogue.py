@@ -20,7 +20,6 @@ Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 Bytes = Annotated[int, Field(ge=0)]
 Price = Annotated[Decimal, Field(ge=0)]
 
-DEFAULT_EMBEDDER = "minilm"
 DEFAULT_LANGUAGE_MODEL = "qwen2.5-0.5b"
 
 

@@ -45,7 +45,6 @@ class TextCleared(Message):
     start: int
     cleared_until: int
     text_sha256: str
-    notes: tuple[str, ...] = ()
 
 
 class TextBlocked(Message):

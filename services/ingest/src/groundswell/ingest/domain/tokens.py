@@ -31,11 +31,6 @@ class TokenStarts:
         index = bisect_left(self._starts, start) + tokens
         return min(limit, self._starts[index]) if index < len(self._starts) else limit
 
-    def start_of(self, end: int, tokens: int, limit: int) -> int:
-        """The offset not before `limit` from which at most `tokens` tokens start before `end`."""
-        index = bisect_left(self._starts, end) - tokens
-        return max(limit, self._starts[index]) if index >= 0 else limit
-
 
 def _windows(text: str) -> Iterator[tuple[int, int]]:
     first = 0
