@@ -63,8 +63,8 @@ def test_an_address_is_shown_without_its_password() -> None:
 
 def test_a_secret_is_made_once_and_is_its_owners(tmp_path: Path) -> None:
     home = Home.at(tmp_path)
-    first = credentials.secret(home, "admin.key", prefix="gs-")
-    assert first.startswith("gs-")
+    first = credentials.secret(home, "admin.key", prefix="gs_")
+    assert first.startswith("gs_")
     assert len(first) > 40
     assert credentials.secret(home, "admin.key") == first
     assert credentials.secret(home, "other.key") != first

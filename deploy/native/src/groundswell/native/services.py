@@ -61,7 +61,7 @@ _PASSED_ON = (
 
 def admin_key(home: Home) -> str:
     """The operators' first key: the command line reads it from its file, the orchestrator stores its hash."""
-    return credentials.secret(home, "admin.key", prefix="gs-")
+    return credentials.secret(home, "admin.key", prefix="gs_")
 
 
 def write_env_files(settings: StackSettings, where: Addresses, dsns: Mapping[str, str]) -> None:
