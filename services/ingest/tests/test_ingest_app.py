@@ -20,7 +20,7 @@ async def test_it_listens_to_its_commands_and_replies(environment: pytest.Monkey
     topics = {subscription.topic for subscription in service.subscriptions}
     assert topics == {INGEST_DOCUMENT, REMOVE_DOCUMENT, INGEST_REPLIES}
     assert all("ingest" in topic.consumers for topic in topics)
-    assert set(service.resources) == {"postgresql", "tokenizer"}
+    assert set(service.resources) == {"postgres", "tokenizer"}
 
 
 async def test_a_missing_setting_stops_the_start_and_is_named(environment: pytest.MonkeyPatch) -> None:

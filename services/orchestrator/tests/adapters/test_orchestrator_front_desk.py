@@ -68,8 +68,11 @@ class Publisher:
 
     sent: list[Outgoing] = field(default_factory=list)
     refuses: dict[type[Message], Exception] = field(default_factory=dict)
+    keeps_waiting: tuple[type[Message], ...] = ()
 
     async def publish(self, message: Outgoing) -> None:
+        if isinstance(message.payload, self.keeps_waiting):
+            await asyncio.Event().wait()
         refusal = self.refuses.get(type(message.payload))
         if refusal is not None:
             raise refusal
@@ -223,6 +226,24 @@ async def test_a_broker_that_is_away_does_not_keep_a_cancelled_question_from_its
     answer = (await everything(stream))[-1]
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.CANCELLED
+
+
+async def test_a_broker_that_does_not_answer_does_not_keep_a_cancelled_question_from_its_end(bench: Bench) -> None:
+    bench.publisher.keeps_waiting = (AttemptCancelled, AnswerEnded)
+    stream = await bench.desk.accept(question("null", within_s=3600))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    await bench.desk.cancel(REQUEST)
+    answer = (await everything(stream))[-1]
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.CANCELLED
+
+
+async def test_a_question_that_a_broker_does_not_take_until_its_deadline_is_expired(bench: Bench) -> None:
+    bench.publisher.refuses = {CheckText: Unavailable("Kafka: away")}
+    [answer] = await everything(await bench.desk.accept(question(within_s=0.1)))
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.EXPIRED
 
 
 async def test_the_deadline_ends_a_question_that_no_service_takes(bench: Bench) -> None:

@@ -43,7 +43,7 @@ def build() -> Service:
             consume(REMOVE_DOCUMENT, partial(remove_document, deps=deps)),
             consume(INGEST_REPLIES, partial(take_embedding_outcome, deps=deps)),
         ],
-        resources={"postgresql": documents, "tokenizer": reader},
+        resources={"postgres": documents, "tokenizer": reader},
         background=[sweep.run],
         on_bus=sweep.publish_by,
     )

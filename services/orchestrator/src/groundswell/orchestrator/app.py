@@ -43,7 +43,7 @@ def build() -> Service:
     keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres)
     library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
     desk = Desk(ledger, partial(assistants.find, language_model=settings.model))
-    readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open)
+    readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
     app = create_app(
         desk=desk,
         ledger=ledger,
@@ -61,7 +61,7 @@ def build() -> Service:
         name="orchestrator",
         settings=settings,
         subscriptions=[subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library))],
-        resources={"http": http, "postgresql": Database(postgres), "reply partition": lease},
+        resources={"http": http, "postgres": Database(postgres), "reply partition": lease},
         on_bus=replica.open,
         background=[replica.hear_replies, replica.sweep, lease.keep, readiness.watch],
         before_drain=replica.drain,

@@ -21,7 +21,7 @@ from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.assistants import Assistant
-from groundswell.orchestrator.domain.ending import give_up
+from groundswell.orchestrator.domain.ending import expire_anyway, give_up
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
@@ -155,14 +155,17 @@ class Desk:
         with log_context(request_id=question.request_id, tenant=question.caller.team):
             try:
                 await self._until_ended(run, route)
+            except Unavailable as error:
+                log.warning("deadline passed while waiting", reason=error.reason)
+                await self._break_off(run, expire_anyway(run.state, time.time()), route)
             except Exception:
                 log.exception("request broke off")
-                await self._break_off(run, route)
+                end = give_up(run.state, "an internal error ended this request", time.time())
+                await self._break_off(run, end, route)
             finally:
                 self._runs.pop(question.request_id, None)
 
-    async def _break_off(self, run: _Run, route: ReplyRoute) -> None:
-        end = give_up(run.state, "an internal error ended this request", time.time())
+    async def _break_off(self, run: _Run, end: End, route: ReplyRoute) -> None:
         try:
             await self._end(run, end, route)
         except Exception:
@@ -213,9 +216,10 @@ class Desk:
     async def _control(self, route: ReplyRoute, outgoing: Outgoing) -> None:
         """Publish what the end of a request does not depend on: a broker that is away costs a few seconds at most."""
         try:
-            await self._publish(route, time.time() + self._control_within_s, outgoing)
-        except Unavailable as error:
-            log.warning("not published", message=outgoing.payload.type_name(), reason=error.reason)
+            async with asyncio.timeout(self._control_within_s):
+                await self._publish(route, outgoing.deadline, outgoing)
+        except (Unavailable, TimeoutError):
+            log.warning("not published in time", message=outgoing.payload.type_name())
 
     async def _keep_prompt(self, state: RequestState, effect: KeepPrompt) -> None:
         prompt = [{"role": message.role, "content": message.content} for message in effect.messages]

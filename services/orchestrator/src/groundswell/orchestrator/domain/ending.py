@@ -20,6 +20,7 @@ from groundswell.orchestrator.domain.state import (
 
 CONTENT_FILTER = "content_filter"
 """OpenAI's finish reason for what moderation stopped."""
+_TOO_LATE = "the deadline passed before the answer was complete"
 
 
 def end(
@@ -38,7 +39,7 @@ def end(
 
 
 def expire(state: RequestState, _message: DeadlinePassed | CommandExpired, now: float) -> Step:
-    return end(state, Outcome.EXPIRED, now, reason="the deadline passed before the answer was complete")
+    return end(state, Outcome.EXPIRED, now, reason=_TOO_LATE)
 
 
 def abandon(state: RequestState, _message: Abandoned, now: float) -> Step:
@@ -51,8 +52,17 @@ def fail(state: RequestState, message: CommandFailed, now: float) -> Step:
 
 def give_up(state: RequestState, reason: str, now: float) -> End:
     """The terminal answer of a request that cannot go on, whatever its stage."""
+    return _whatever_the_stage(state, Outcome.FAILED, reason, now)
+
+
+def expire_anyway(state: RequestState, now: float) -> End:
+    """The terminal answer of a request that waited until its deadline for a component, whatever its stage."""
+    return _whatever_the_stage(state, Outcome.EXPIRED, _TOO_LATE, now)
+
+
+def _whatever_the_stage(state: RequestState, outcome: Outcome, reason: str, now: float) -> End:
     state = replace(marked(state, "total", now), stage="ended")
-    return End(_answer(state, Outcome.FAILED, reason, "error"))
+    return End(_answer(state, outcome, reason, "error"))
 
 
 def timings(state: RequestState) -> dict[str, float]:
