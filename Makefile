@@ -14,7 +14,7 @@ export GROUNDSWELL_UV := $(UV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check connected e2e up down reset doctor status scale restart logs lock generate provide
+.PHONY: help demo test check connected e2e bench up down reset doctor status scale restart logs lock generate provide
 .SILENT:
 
 help: ## list what can be made
@@ -41,6 +41,9 @@ connected: $(READY)
 e2e: $(READY)
 	$(STACK) provide --model minilm
 	$(BIN)/pytest -q -m e2e
+
+bench: $(READY) ## measure a stack of its own, rewrite docs/bench; FIRST=1: the first demo too, from empty caches
+	$(BIN)/python tests/e2e/bench/run.py $(if $(FIRST),--first)
 
 provide: $(READY)
 	$(STACK) provide
