@@ -33,9 +33,8 @@ The stack stays up.
 def run(home: Home, checkout: Path) -> None:
     """Ingest the corpus, ask, print the answer as it streams. Raises StackError if a step fails."""
     collected = collect(checkout, home.path / "demo-corpus")
-    print(
-        f"\nIngesting {collected.documents} documents of this machine: our own, and the readmes of installed packages"
-    )
+    told = f"Ingesting {collected.documents} documents of this machine: our own, and the readmes of installed packages"
+    print(f"\n{told}", flush=True)
     _groundswell(home, "ingest", str(collected.folder))
     print(f'\n$ groundswell ask "{QUESTION}"\n', flush=True)
     _groundswell(home, "ask", QUESTION)
