@@ -3,14 +3,16 @@
 import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Sequence
+from typing import Any
 
 import pytest
 
+from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import consume, consume_stream
 from groundswell.common.bus.messages import Outgoing, Received, reply
 from groundswell.common.contracts.message import CommandExpired
-from groundswell.common.errors import Overloaded
-from groundswell.common.testing.bench import Answered, Ask, Bench, answer
+from groundswell.common.errors import Overloaded, Unavailable
+from groundswell.common.testing.bench import SERVICE, Answered, Ask, Bench, Line, answer, bench_on
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
 
@@ -265,3 +267,16 @@ async def test_a_stream_is_closed_when_its_process_stops(bench: Bench) -> None:
 async def test_a_source_says_when_it_has_joined(bench: Bench) -> None:
     async with bench.working(consume(bench.command, answer)) as bus:
         await until(lambda: bus.missing() == {})
+
+
+async def test_a_source_whose_topic_is_not_there_says_so_and_joins_once_it_is(components: Any) -> None:
+    line = Line.new()
+    bus = Bus(components.kafka, service=SERVICE, subscriptions=[consume(line.command, answer)])
+    with pytest.raises(Unavailable, match=rf"Kafka lacks the topic {line.command[Tier.INTERACTIVE]}"):
+        await bus.start()
+    async with bench_on(components.kafka, line=line) as bench:
+        await bus.publisher.start()
+        assert len(await bus.start()) == len(Tier)
+        await bench.asks([1])
+        await bench.until_answered(1)
+        await bus.stop(5)

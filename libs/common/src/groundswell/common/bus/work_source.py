@@ -25,6 +25,7 @@ from groundswell.common.tiers import Tier
 
 POLL_MS = 200
 FETCH_WAIT_MS = 100
+METADATA_AGE_MS = 15_000  # partitions that were added are found within this time
 COMMIT_EVERY_S = 0.1
 COMMIT_WITHIN_S = 5.0
 LOOK_EVERY_S = 15.0
@@ -79,12 +80,14 @@ class WorkSource:
         return self._started
 
     async def start(self) -> None:
-        """Connect and begin to join the group: `assigned` says when it has. Raises Unavailable while Kafka is away."""
+        """Connect and begin to join the group: `assigned` says when it has.
+
+        Raises Unavailable while Kafka is away or lacks the topic.
+        """
         consumer = self._new_consumer()
         try:
             await consumer.start()
-            # Subscribed only now: start() would wait for the group, which may wait for a member that died.
-            consumer.subscribe([self.topic], listener=_Listener(self))
+            await self._join(consumer)
         except BaseException as error:
             await close_consumer(consumer, STOP_WITHIN_S)
             if isinstance(error, KafkaError):
@@ -92,6 +95,12 @@ class WorkSource:
             raise
         self._started = consumer
         self._beside = {asyncio.create_task(self._commit_regularly()), asyncio.create_task(self._watch())}
+
+    async def _join(self, consumer: AIOKafkaConsumer) -> None:
+        """Only once it is started: start() would wait for the group, which may wait for a member that died."""
+        if self.topic not in await consumer.topics():
+            raise Unavailable(f"Kafka lacks the topic {self.topic}")
+        consumer.subscribe([self.topic], listener=_Listener(self))
 
     async def run(self) -> None:
         """Take and complete work until `stop`; raises what cannot be mended here, so that the process restarts."""
@@ -132,6 +141,7 @@ class WorkSource:
             session_timeout_ms=int(self._context.session_s * 1000),
             heartbeat_interval_ms=int(self._context.session_s * 1000 / 4),
             rebalance_timeout_ms=REBALANCE_TIMEOUT_MS,
+            metadata_max_age_ms=METADATA_AGE_MS,
             fetch_max_wait_ms=FETCH_WAIT_MS,
             max_partition_fetch_bytes=BULK_FETCH_BYTES if self._tier is Tier.BULK else FETCH_BYTES,
         )

@@ -10,6 +10,7 @@ import os
 import secrets
 import signal
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -26,6 +27,7 @@ NOWHERE = "127.0.0.1:1"
 ALIVE_WITHIN_S = 30.0
 READY_WITHIN_S = 60.0
 EXITED_WITHIN_S = 30.0
+SHOWN = 8000
 METRICS = ("groundswell_messages_handled", "groundswell_consumer_lag_messages", "groundswell_publish_seconds")
 LABELS_OF_CLIENT = frozenset({"le", "implementation", "major", "minor", "patchlevel", "version", "generation"})
 
@@ -60,8 +62,12 @@ class ServiceUnderTest:
             process = subprocess.Popen(  # noqa: ASYNC220, S603 - a command of the test
                 list(self.command), env=environment, stdout=log, stderr=log, cwd=self.home
             )
+        running = RunningService(self, process, path)
         try:
-            yield RunningService(self, process, path)
+            yield running
+        except BaseException:
+            sys.stdout.write(running.log()[-SHOWN:])  # pytest shows it with the failure
+            raise
         finally:
             process.kill()
             await asyncio.to_thread(process.wait)
