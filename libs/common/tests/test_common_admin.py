@@ -18,7 +18,7 @@ from groundswell.common.bus.admin import (
 from groundswell.common.bus.consumption import consume
 from groundswell.common.errors import Misconfigured, Unavailable
 from groundswell.common.testing.bench import SERVICE, Bench, Line, answer
-from groundswell.common.testing.waiting import until
+from groundswell.common.testing.waiting import eventually, until
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import PhysicalTopic, physical_topics
 
@@ -75,8 +75,13 @@ async def test_a_topic_grows_and_follows_its_configs(components: Any, wanted: Wa
     await ensure_topics(components.kafka, topics)
     changed = [replace(topics[0], partitions=4, configs=topics[0].configs | {"retention.ms": "12345678"})]
     assert await ensure_topics(components.kafka, changed) == []
-    partitions, configs = await described(components.kafka, topics[0].name)
-    assert (partitions, configs["retention.ms"]) == (4, "12345678")
+
+    async def has_grown() -> bool:
+        partitions, configs = await described(components.kafka, topics[0].name)
+        assert (partitions, configs["retention.ms"]) == (4, "12345678")
+        return True
+
+    await eventually(has_grown)  # the broker says that a config is set before it shows it
 
 
 async def test_a_topic_never_shrinks(components: Any, wanted: Wanted) -> None:
