@@ -29,9 +29,14 @@ def test_own_documents_and_readmes_are_collected(tmp_path: Path) -> None:
     checkout = _checkout(tmp_path)
     collected = demo.collect(checkout, tmp_path / "corpus", _packages(tmp_path, {"Some.Package": LONG, "tiny": "x"}))
     names = {path.name for path in collected.folder.iterdir()}
-    assert names == {"groundswell-README.md", "groundswell-docs-decisions-0001-a.md", "some-package.md"}
+    assert names == {"groundswell-ARCHITECTURE.md", "groundswell-docs-decisions-0001-a.md", "some-package.md"}
     assert collected.documents == 3
     assert (collected.folder / "some-package.md").read_text().startswith("All of this")
+
+
+def test_pages_that_show_the_answers_of_the_demo_are_no_documents_of_it(tmp_path: Path) -> None:
+    names = {name for name, _ in demo.own_documents(_checkout(tmp_path))}
+    assert not names & {"groundswell-README.md", "groundswell-docs-bench-README.md"}
 
 
 def test_a_second_collection_touches_only_what_changed(tmp_path: Path) -> None:
@@ -52,7 +57,10 @@ def test_this_environment_has_about_a_hundred_documents_of_other_people(tmp_path
 def _checkout(tmp_path: Path) -> Path:
     checkout = tmp_path / "checkout"
     (checkout / "docs" / "decisions").mkdir(parents=True)
-    (checkout / "README.md").write_text("# Read me")
+    (checkout / "docs" / "bench").mkdir()
+    for shown in (checkout / "README.md", checkout / "docs" / "bench" / "README.md"):
+        shown.write_text('$ groundswell ask "What?"')
+    (checkout / "ARCHITECTURE.md").write_text("# Architecture")
     (checkout / "docs" / "decisions" / "0001-a.md").write_text("# A decision")
     return checkout
 

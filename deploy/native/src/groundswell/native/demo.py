@@ -18,7 +18,16 @@ LEAST_CHARACTERS = 400
 """A readme shorter than this says nothing that could be asked."""
 
 _SUFFIXES = {"text/markdown": ".md", "text/x-rst": ".rst", "text/plain": ".txt"}
-_OWN_DOCUMENTS = ("README.md", "ARCHITECTURE.md", "docs/**/*.md", "services/*/README.md", "libs/*/README.md")
+# not README.md and docs/bench: they show answers to the demo's own questions, and those would be cited
+_OWN_DOCUMENTS = (
+    "ARCHITECTURE.md",
+    "docs/*.md",
+    "docs/decisions/*.md",
+    "docs/runbooks/*.md",
+    "docs/specs/*.md",
+    "services/*/README.md",
+    "libs/*/README.md",
+)
 
 
 NEXT_STEPS = """
