@@ -1,13 +1,14 @@
 """The whole stack on the null model, once for a session, in a home of its own, with a collector for its traces."""
 
-import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,9 +19,21 @@ import pytest
 from openai import OpenAI
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from groundswell.native.control import ask as tell_supervisor
+from groundswell.native.layout import Home
+from groundswell.native.status import Record, status
+
 ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 START_WITHIN_S = 300
+SUPERVISED_WITHIN_S = 60.0
+FORBIDDEN = "osprey nest forty two"
+SETTINGS = {
+    # A word takes as long as a token of a real model, so that there is something to interrupt.
+    "GROUNDSWELL_NULL_TOKEN_DELAY_S": "0.03",
+    # Partitions of a killed process go to another one sooner than anybody would want in production.
+    "GROUNDSWELL_SESSION_S": "4",
+}
 
 
 @dataclass(frozen=True)
@@ -62,6 +75,8 @@ class Stack:
     admin_key: str
     env: dict[str, str]
     collector: Collector
+    forbidden: str
+    """No text that holds it is let through."""
 
     def cli(self, *arguments: str, key: str | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
         env = self.env | {"GROUNDSWELL_URL": self.url, "GROUNDSWELL_API_KEY": key or self.admin_key}
@@ -87,12 +102,45 @@ class Stack:
         return OpenAI(base_url=f"{self.url}/v1", api_key=key or self.admin_key, max_retries=0, timeout=60)
 
     def key_for(self, team: str, *groups: str) -> str:
-        arguments = [part for group in groups for part in ("--group", group)]
-        made: dict[str, Any] = json.loads(self.cli("keys", "create", "--team", team, *arguments, "--json").stdout)
-        return str(made["key"])
+        with self.http() as client:
+            response = client.post("/v1/keys", json={"team": team, "groups": list(groups)})
+        response.raise_for_status()
+        return str(response.json()["key"])
 
-    def processes(self) -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(self.native("status", "--json"))["processes"]
+    def processes(self) -> list[Record]:
+        return list(status(Home.at(self.home)).processes)
+
+    def of(self, name: str) -> list[Record]:
+        return [record for record in self.processes() if record.service == name]
+
+    def is_ready(self, name: str, count: int = 1, *, without: Container[int] = ()) -> bool:
+        """Whether exactly that many processes run and can do their work, none of them one of `without`."""
+        records = self.of(name)
+        return len(records) == count and all(record.ready and record.pid not in without for record in records)
+
+    def kill(self, name: str) -> list[int]:
+        """SIGKILL every process of a service or component; the supervisor starts others."""
+        victims = [record.pid for record in self.of(name)]
+        for victim in victims:
+            os.kill(victim, signal.SIGKILL)
+        return victims
+
+    @contextmanager
+    def without(self, *names: str) -> Iterator[None]:
+        """Services or components that are away for as long as the block runs."""
+        self._supervise("stop", *names)
+        try:
+            yield
+        finally:
+            self._supervise("start", *names)
+
+    def metric(self, service: str, name: str) -> dict[int, float]:
+        """For each process of a service, the sum of a metric over its labels."""
+        return {record.pid: _summed(name, record.port) for record in self.of(service)}
+
+    def missing(self) -> dict[str, str]:
+        """What keeps a question from being answered, as the public port says it."""
+        found: dict[str, str] = httpx.get(f"{self.url}/readyz").json()["missing"]
         return found
 
     def ask(self, question: str, key: str, **body: Any) -> dict[str, Any]:
@@ -104,6 +152,23 @@ class Stack:
         response.raise_for_status()
         answer: dict[str, Any] = response.json()
         return answer
+
+    def upload(self, name: str, text: str, key: str) -> str:
+        """The id of the file."""
+        with self.http(key) as client:
+            response = client.post("/v1/files", files={"file": (name, text)}, data={"purpose": "assistants"})
+        response.raise_for_status()
+        return str(response.json()["id"])
+
+    def file_status(self, file: str, key: str) -> str:
+        """Its status, or what came instead of it."""
+        with self.http(key) as client:
+            response = client.get(f"/v1/files/{file}")
+        return str(response.json()["status"]) if response.is_success else f"HTTP {response.status_code}"
+
+    def _supervise(self, command: str, *names: str) -> None:
+        pattern = f"^({'|'.join(names)})$"
+        tell_supervisor(Home.at(self.home), command, SUPERVISED_WITHIN_S, name=pattern, match="regex", waiting=True)
 
 
 @pytest.fixture(scope="session")
@@ -131,17 +196,20 @@ def collector() -> Iterator[Collector]:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Iterator[Stack]:
     home = tmp_path_factory.mktemp("stack") / "home"
+    forbidden = home.with_name("forbidden.txt")
+    forbidden.write_text(f"# what never leaves\n{FORBIDDEN}\n", encoding="utf-8")
     env = {name: value for name, value in os.environ.items() if not name.startswith("GROUNDSWELL_")} | {
         "GROUNDSWELL_HOME": str(home),
         "GROUNDSWELL_MODEL": "null",
         "GROUNDSWELL_HTTP_PORT": "18080",
         "GROUNDSWELL_OTLP_ENDPOINT": f"http://127.0.0.1:{collector.port}",
+        "GROUNDSWELL_FORBIDDEN_STRINGS": str(forbidden),
+        **SETTINGS,
     }
     try:
         _native(env, "up")
-        status = json.loads(_native(env, "status", "--json"))
         admin_key = (home / "secrets" / "admin.key").read_text(encoding="utf-8").strip()
-        yield Stack(home, status["http"], admin_key, env, collector)
+        yield Stack(home, str(status(Home.at(home)).http), admin_key, env, collector, FORBIDDEN)
     finally:
         # What a failed test leaves to look at; the home itself is removed.
         if (home / "logs").exists():
@@ -162,6 +230,12 @@ def wait_until() -> Callable[..., Any]:
         return seen
 
     return wait
+
+
+def _summed(name: str, port: int | None) -> float:
+    response = httpx.get(f"http://127.0.0.1:{port}/metrics", follow_redirects=True)
+    lines = response.raise_for_status().text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith((f"{name} ", f"{name}{{")))
 
 
 def _native(env: dict[str, str], *arguments: str) -> str:

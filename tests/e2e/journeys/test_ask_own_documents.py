@@ -93,7 +93,8 @@ def test_the_stream_of_the_openai_sdk_brings_the_same_answer(stack: Any, folder:
     assert kept["answer"]["choices"][0]["message"]["content"] == streamed
 
 
-def test_the_command_line_prints_the_answer_and_a_numbered_list(stack: Any, folder: Path, key: str) -> None:
+def test_the_command_line_makes_a_key_and_prints_the_answer_with_a_numbered_list(stack: Any, folder: Path) -> None:
+    key = json.loads(stack.cli("keys", "create", "--team", "terminal", "--group", "ops", "--json").stdout)["key"]
     stack.cli("ingest", str(folder), key=key)
     said = stack.cli("ask", "What does error GW-1042 mean?", key=key).stdout
     assert "certificate has expired" in said
