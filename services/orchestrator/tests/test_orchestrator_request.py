@@ -32,7 +32,7 @@ from groundswell.common.contracts.retrieval import (
 from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, WorkerId
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.domain.assistants import find
-from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
+from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT, _shown
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
@@ -46,6 +46,7 @@ from groundswell.orchestrator.domain.state import (
     Release,
     RequestState,
     Send,
+    WorkerLost,
 )
 from groundswell.orchestrator.domain.windows import digest
 
@@ -76,7 +77,7 @@ def begun(model: str = "docs-qa") -> RequestState:
         request_id=REQUEST,
         caller=Caller(key=KeyId("key_1"), team=TeamId("ops"), groups=("sre",)),
         model=model,
-        messages=(ChatMessage(role="user", content="How long is the audit log kept?"),),
+        messages=(ChatMessage(role="user", content=QUESTION),),
         tier=Tier.INTERACTIVE,
         created=0.0,
         deadline=60.0,
@@ -123,9 +124,12 @@ class Life:
         return ends[0]
 
 
+QUESTION = "How long is the audit log kept?"
+
+
 def input_cleared() -> TextCleared:
     return TextCleared(
-        request_id=REQUEST, role=TextRole.INPUT, window=0, start=0, cleared_until=31, text_sha256=digest("x")
+        request_id=REQUEST, role=TextRole.INPUT, window=0, start=0, cleared_until=31, text_sha256=digest(QUESTION)
     )
 
 
@@ -133,9 +137,10 @@ def retrieved(*passages: Passage) -> PassagesRetrieved:
     return PassagesRetrieved(request_id=REQUEST, passages=passages or (passage(),), confidence=0.8)
 
 
-def passage_cleared(number: int = 0) -> TextCleared:
+def passage_cleared(number: int = 0, of: Passage | None = None) -> TextCleared:
+    judged = digest(_shown(of or passage()))
     return TextCleared(
-        request_id=REQUEST, role=TextRole.PASSAGE, window=number, start=0, cleared_until=9, text_sha256=digest("x")
+        request_id=REQUEST, role=TextRole.PASSAGE, window=number, start=0, cleared_until=9, text_sha256=judged
     )
 
 
@@ -150,6 +155,10 @@ def answer_cleared(window: CheckText, until: int) -> TextCleared:
     )
 
 
+def passage_blocked(of: Passage) -> TextBlocked:
+    return blocked(TextRole.PASSAGE).model_copy(update={"text_sha256": digest(_shown(of))})
+
+
 def blocked(role: TextRole, window: CheckText | None = None, start: int = 0) -> TextBlocked:
     return TextBlocked(
         request_id=REQUEST,
@@ -160,7 +169,7 @@ def blocked(role: TextRole, window: CheckText | None = None, start: int = 0) -> 
         rule="secret.key",
         category="secrets",
         reason="it holds a secret",
-        text_sha256=digest(window.text if window else "x"),
+        text_sha256=digest(window.text if window else QUESTION),
     )
 
 
@@ -235,7 +244,7 @@ def test_a_passage_that_must_not_leave_reaches_neither_prompt_nor_citations() ->
     checks = sent(life.hear(Began(), input_cleared(), retrieved(secret, passage())), CheckText)
     judged = [check.text.splitlines()[-1] for check in checks if isinstance(check, CheckText)]
     assert judged[-2:] == [secret.text, TEXT.splitlines()[-1]]
-    [generate] = sent(life.hear(blocked(TextRole.PASSAGE), passage_cleared(1)), GenerateAnswer)
+    [generate] = sent(life.hear(passage_blocked(secret), passage_cleared(1)), GenerateAnswer)
     assert isinstance(generate, GenerateAnswer)
     assert "gs_secret" not in generate.messages[-1].content
     assert life.state.passages == (passage(),)
@@ -265,7 +274,7 @@ def test_whatever_of_a_passage_a_client_may_see_is_judged_with_it() -> None:
 
 def test_only_passages_that_must_not_leave_are_as_good_as_none() -> None:
     life = Life()
-    life.hear(Began(), input_cleared(), retrieved(), blocked(TextRole.PASSAGE))
+    life.hear(Began(), input_cleared(), retrieved(), passage_blocked(passage()))
     assert life.answer.text == NOT_FOUND_TEXT
 
 
@@ -375,6 +384,46 @@ def test_a_handed_back_attempt_goes_on_after_what_was_received() -> None:
     other = WorkerId("worker-2")
     life.hear(tokens(1, " LATE"), admitted(2, other), tokens(0, " is kept 400 days.", 2, other))
     assert life.state.raw == "The audit log is kept 400 days."
+
+
+def test_a_verdict_on_another_text_counts_for_nothing() -> None:
+    life = Life()
+    life.hear(Began(), retrieved())
+    other = digest("something harmless")
+    life.hear(
+        input_cleared().model_copy(update={"text_sha256": other}),
+        passage_cleared().model_copy(update={"text_sha256": other}),
+        passage_cleared(number=7),
+    )
+    assert not life.state.input_cleared
+    assert life.state.judged == {}
+
+
+def test_another_worker_goes_on_after_what_a_lost_one_gave() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"))
+    effects = life.hear(WorkerLost(WORKER), WorkerLost(WORKER))
+    [again] = sent(effects, GenerateAnswer)
+    assert isinstance(again, GenerateAnswer)
+    assert (again.attempt, again.prefix_token_ids) == (2, (0,))
+    assert CancelAttempt(1) in effects, "the lost one may only have been stopped"
+
+
+def test_the_third_loss_ends_a_request_that_may_be_what_kills_its_workers() -> None:
+    life = Life()
+    life.until_generating()
+    for attempt in (1, 2, 3):
+        worker = WorkerId(f"worker-{attempt}")
+        life.hear(admitted(attempt, worker), WorkerLost(worker))
+    assert life.answer.outcome is Outcome.FAILED
+
+
+def test_the_loss_of_another_worker_or_of_one_that_is_done_changes_nothing() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "Yes"), WorkerLost(WorkerId("worker-2")), completed(1), WorkerLost(WORKER))
+    assert life.state.attempt == 1
 
 
 def test_tokens_of_another_attempt_or_worker_and_doubled_ones_change_nothing() -> None:

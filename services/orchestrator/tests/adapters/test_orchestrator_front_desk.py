@@ -20,7 +20,7 @@ from groundswell.common.contracts.generation import (
     GenerationAdmitted,
     TokensGenerated,
 )
-from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.message import CommandFailed, Message
 from groundswell.common.contracts.moderation import CheckText, TextCleared, TextRole
 from groundswell.common.contracts.retrieval import NoPassagesFound, RetrievePassages
 from groundswell.common.errors import Rejected, Unavailable
@@ -30,6 +30,7 @@ from groundswell.common.tiers import Tier
 from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
+from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
 
@@ -96,11 +97,12 @@ class Bench:
         self.desk = Desk(
             cast("RequestLedger", self.ledger),
             partial(assistants.find, language_model="null"),
+            WorkerSigns(),
             control_within_s=0.0,
         )
         self.desk.open(ReplyRoute(cast("Any", Bus(self.publisher)), PARTITION, 7, "me"))
 
-    async def says(self, payload: Message) -> None:
+    async def says(self, payload: Message, *, attempt: int = 1) -> None:
         """A reply arrives."""
         envelope = Envelope(
             message_id=new_message_id(),
@@ -111,6 +113,7 @@ class Bench:
             tier=Tier.INTERACTIVE,
             remaining_ms=60_000,
             sent_ms=0,
+            attempt=attempt,
         )
         await self.desk.hear_reply(Received(payload, envelope, time.time() + 60, Origin("rpl", PARTITION, 0)))
 
@@ -286,3 +289,19 @@ async def test_a_reply_that_nobody_waits_for_is_dropped(bench: Bench) -> None:
     await bench.says(NoPassagesFound(request_id=REQUEST, reason="late"))
     assert bench.desk.running == 0
     assert not await bench.desk.cancel(REQUEST)
+
+
+async def test_a_question_whose_worker_is_lost_goes_on_and_hears_no_more_of_the_first_attempt(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups")
+    await bench.clears(TextRole.ANSWER)
+    bench.desk.lose(WORKER)
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
+    assert bench.publisher.payloads(GenerateAnswer)[1].prefix_token_ids == (1,)
+    await bench.says(CommandFailed(command="GenerateAnswer", reason="of the first attempt"), attempt=1)
+    await bench.says(CommandFailed(command="GenerateAnswer", reason="of the second attempt"), attempt=2)
+    *_, answer = await everything(stream)
+    assert isinstance(answer, Answer)
+    assert answer.reason == "GenerateAnswer failed"
+    await until(lambda: bench.desk.running == 0)

@@ -11,12 +11,17 @@ import structlog
 
 from groundswell.common.blobs import Blobs
 from groundswell.common.bus.connection import Bus
-from groundswell.common.bus.consumption import subscribe
+from groundswell.common.bus.consumption import listen, subscribe
 from groundswell.common.bus.readers import PartitionReader
 from groundswell.common.errors import Unavailable
 from groundswell.common.postgres import Postgres
 from groundswell.common.runtime import Service
-from groundswell.common.topics import DOCUMENT_LIFECYCLE, ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES
+from groundswell.common.topics import (
+    DOCUMENT_LIFECYCLE,
+    ORCHESTRATOR_BULK_REPLIES,
+    ORCHESTRATOR_REPLIES,
+    WORKER_PROGRESS,
+)
 from groundswell.orchestrator.adapters.answer_readiness import AnswerReadiness
 from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.adapters.http_app import create_app
@@ -27,11 +32,13 @@ from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
 from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
 from groundswell.orchestrator.adapters.reply_lease import ReplyLease
 from groundswell.orchestrator.domain import assistants
-from groundswell.orchestrator.handlers import drop_older_uploads
+from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.handlers import drop_older_uploads, hear_progress
 from groundswell.orchestrator.settings import Settings
 
 SWEEP_EVERY_S = 5.0
 OVERDUE_GRACE_S = 5.0
+LOOK_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +49,8 @@ def build() -> Service:
     postgres = Postgres(settings.postgres_url)
     keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres)
     library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
-    desk = Desk(ledger, partial(assistants.find, language_model=settings.model))
+    workers = WorkerSigns()
+    desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers)
     readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
     app = create_app(
         desk=desk,
@@ -60,10 +68,19 @@ def build() -> Service:
     return Service(
         name="orchestrator",
         settings=settings,
-        subscriptions=[subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library))],
+        subscriptions=[
+            subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library)),
+            listen(WORKER_PROGRESS, partial(hear_progress, workers=workers)),
+        ],
         resources={"http": http, "postgres": Database(postgres), "reply partition": lease},
         on_bus=replica.open,
-        background=[replica.hear_replies, replica.sweep, lease.keep, readiness.watch],
+        background=[
+            replica.hear_replies,
+            replica.sweep,
+            partial(replica.watch_workers, workers, readiness),
+            lease.keep,
+            readiness.watch,
+        ],
         before_drain=replica.drain,
     )
 
@@ -120,6 +137,16 @@ class Replica:
             except Unavailable as error:
                 log.info("sweep put off", reason=error.reason)
             await asyncio.sleep(SWEEP_EVERY_S)
+
+    async def watch_workers(self, workers: WorkerSigns, readiness: AnswerReadiness) -> None:
+        """Requests of a worker that fell silent go on elsewhere."""
+        while True:
+            now = time.monotonic()
+            workers.listen(now, can_hear=readiness.kafka_answers)
+            for worker in workers.take_lost(now):
+                log.warning("worker lost", worker=worker)
+                self._desk.lose(worker)
+            await asyncio.sleep(LOOK_EVERY_S)
 
     async def drain(self) -> None:
         """Leave new questions to the other replicas, finish what runs, then stop listening."""

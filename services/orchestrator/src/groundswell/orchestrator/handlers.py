@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased
-from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer
+from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
 from groundswell.common.contracts.knowledge import DocumentEvent
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
@@ -21,6 +21,7 @@ from groundswell.common.topics import (
     ORCHESTRATOR_REPLIES,
     RETRIEVE_PASSAGES,
 )
+from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.openai_shapes import answer_object
 from groundswell.orchestrator.domain.question import Answer
 from groundswell.orchestrator.domain.state import RequestState
@@ -53,6 +54,11 @@ async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploa
     """Ingest has gone past older revisions of the document: their bytes need not stay."""
     await uploads.drop_older(message.payload.document_id, message.payload.revision)
     return []
+
+
+async def hear_progress(message: Received[WorkerProgressed], *, workers: WorkerSigns) -> None:
+    """A worker's sign of life."""
+    workers.hear(message.payload.worker, time.monotonic())
 
 
 def released(state: RequestState, start: int, text: str) -> Outgoing:

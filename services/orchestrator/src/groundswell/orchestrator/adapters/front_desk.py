@@ -13,15 +13,17 @@ import structlog
 
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.generation import GenerateAnswer, GenerationAdmitted, TokensGenerated
+from groundswell.common.contracts.message import CommandExpired, CommandFailed, Message
 from groundswell.common.errors import Unavailable
-from groundswell.common.ids import RequestId
+from groundswell.common.ids import RequestId, WorkerId
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.ending import expire_anyway, give_up
+from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
@@ -36,6 +38,7 @@ from groundswell.orchestrator.domain.state import (
     Release,
     RequestState,
     Send,
+    WorkerLost,
 )
 from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
 
@@ -89,11 +92,13 @@ class Desk:
         self,
         ledger: RequestLedger,
         find_assistant: Callable[[str], Assistant | None],
+        workers: WorkerSigns,
         *,
         control_within_s: float = CONTROL_WITHIN_S,
     ) -> None:
         self._ledger = ledger
         self._find_assistant = find_assistant
+        self._workers = workers
         self._control_within_s = control_within_s
         self._route: ReplyRoute | None = None
         self._runs: dict[RequestId, _Run] = {}
@@ -140,9 +145,18 @@ class Desk:
 
     async def hear_reply(self, message: Received[Message]) -> None:
         """Hand a reply to the request that it belongs to; one that nobody waits for is dropped."""
+        payload = message.payload
+        if isinstance(payload, GenerationAdmitted | TokensGenerated):
+            self._workers.hear(payload.worker, time.monotonic())
         run = self._runs.get(RequestId(message.envelope.correlation_id))
-        if run is not None:
-            run.mailbox.put_nowait((message.payload, current_carrier()))
+        if run is not None and not _is_of_superseded_attempt(run.state, message):
+            run.mailbox.put_nowait((payload, current_carrier()))
+
+    def lose(self, worker: WorkerId) -> None:
+        """Let every request that the worker runs go on elsewhere."""
+        for run in self._runs.values():
+            if run.state.worker == worker:
+                run.mailbox.put_nowait((WorkerLost(worker), current_carrier()))
 
     async def drain(self, seconds: float) -> None:
         """Take no more questions and wait for those that run."""
@@ -252,3 +266,13 @@ class Desk:
             names.TIME_TO_FIRST_TOKEN_SECONDS.labels(state.question.tier.value).observe(
                 time.time() - state.question.created,
             )
+
+
+def _is_of_superseded_attempt(state: RequestState, message: Received[Message]) -> bool:
+    """A generation command that was given up says nothing of the attempt after it."""
+    payload = message.payload
+    return (
+        isinstance(payload, CommandFailed | CommandExpired)
+        and payload.command == GenerateAnswer.type_name()
+        and message.envelope.attempt != state.attempt
+    )

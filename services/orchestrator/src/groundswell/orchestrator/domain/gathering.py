@@ -20,6 +20,7 @@ from groundswell.orchestrator.domain.state import (
     marked,
     noted,
 )
+from groundswell.orchestrator.domain.windows import digest
 
 NOT_FOUND_TEXT = "I could not find an answer to this in these documents."
 
@@ -27,8 +28,8 @@ NOT_FOUND_TEXT = "I could not find an answer to this in these documents."
 def begin(state: RequestState, _message: Began, _now: float) -> Step:
     """Moderation of the input and retrieval start side by side."""
     question = state.question
-    said = "\n".join(message.content for message in question.messages)
-    effects: list[Effect] = [Send(CheckText(request_id=question.request_id, role=TextRole.INPUT, text=said))]
+    check = CheckText(request_id=question.request_id, role=TextRole.INPUT, text=_said(state))
+    effects: list[Effect] = [Send(check)]
     if not state.assistant.knowledge:
         return replace(state, passages=()), effects
     retrieve = RetrievePassages(
@@ -43,7 +44,7 @@ def begin(state: RequestState, _message: Began, _now: float) -> Step:
 
 
 def take_input_verdict(state: RequestState, verdict: TextCleared | TextBlocked, now: float) -> Step:
-    if state.input_cleared:
+    if state.input_cleared or verdict.text_sha256 != digest(_said(state)):
         return state, []
     state = noted(marked(state, "input_moderation", now), verdict)
     if isinstance(verdict, TextBlocked):
@@ -64,6 +65,16 @@ def take_passages(state: RequestState, retrieved: PassagesRetrieved, now: float)
     return state, checks
 
 
+def _said(state: RequestState) -> str:
+    return "\n".join(message.content for message in state.question.messages)
+
+
+def _is_of_passage(state: RequestState, verdict: TextCleared | TextBlocked) -> bool:
+    """A verdict counts only for the text that it judged."""
+    number = verdict.window
+    return 0 <= number < len(state.found) and verdict.text_sha256 == digest(_shown(state.found[number]))
+
+
 def _shown(passage: Passage) -> str:
     """All of a passage that the prompt quotes or a citation shows: a heading may hold what must not leave, too."""
     headings = dict.fromkeys([passage.section, *(part.section for part in passage.sections)])
@@ -71,7 +82,7 @@ def _shown(passage: Passage) -> str:
 
 
 def take_passage_verdict(state: RequestState, verdict: TextCleared | TextBlocked, now: float) -> Step:
-    if verdict.window in state.judged or state.passages is not None:
+    if verdict.window in state.judged or state.passages is not None or not _is_of_passage(state, verdict):
         return state, []
     usable = isinstance(verdict, TextCleared)
     state = replace(state, judged={**state.judged, verdict.window: usable})

@@ -16,9 +16,20 @@ from groundswell.common.contracts.moderation import TextBlocked, TextCleared
 from groundswell.orchestrator.domain.citing import cite
 from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end
 from groundswell.orchestrator.domain.gathering import generation_command
-from groundswell.orchestrator.domain.state import Effect, Release, RequestState, Send, Step, marked, noted
+from groundswell.orchestrator.domain.state import (
+    CancelAttempt,
+    Effect,
+    Release,
+    RequestState,
+    Send,
+    Step,
+    WorkerLost,
+    marked,
+    noted,
+)
 from groundswell.orchestrator.domain.windows import all_cleared, next_window, take_verdict
 
+MAX_LOSSES = 3
 LOST_PART = "part of the answer was lost on its way"
 
 OfAttempt: TypeAlias = TokensGenerated | AnswerCompleted | GenerationFailed | GenerationStopped
@@ -84,6 +95,21 @@ def take_stop(state: RequestState, message: GenerationStopped, now: float) -> St
         return state, []
     if not message.handed_back:
         return end(state, Outcome.FAILED, now, reason="the generator stopped this answer")
+    return _next_attempt(state)
+
+
+def take_loss(state: RequestState, message: WorkerLost, now: float) -> Step:
+    """Another worker goes on after what was received; the third attempt that is lost ends the request."""
+    if state.worker != message.worker or state.completed is not None:
+        return state, []
+    if state.losses + 1 >= MAX_LOSSES:
+        return end(state, Outcome.FAILED, now, reason=f"it was lost with its worker {MAX_LOSSES} times")
+    superseded = CancelAttempt(state.attempt)
+    state, effects = _next_attempt(replace(state, losses=state.losses + 1))
+    return state, [superseded, *effects]
+
+
+def _next_attempt(state: RequestState) -> Step:
     state = replace(state, attempt=state.attempt + 1, worker=None, next_sequence=0)
     return state, [Send(generation_command(state))]
 

@@ -21,7 +21,15 @@ from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.common.contracts.moderation import TextBlocked, TextCleared, TextRole
 from groundswell.common.contracts.retrieval import NoPassagesFound, PassagesRetrieved
 from groundswell.orchestrator.domain import ending, gathering, generating
-from groundswell.orchestrator.domain.state import Abandoned, Began, DeadlinePassed, Input, RequestState, Step
+from groundswell.orchestrator.domain.state import (
+    Abandoned,
+    Began,
+    DeadlinePassed,
+    Input,
+    RequestState,
+    Step,
+    WorkerLost,
+)
 
 
 def advance(state: RequestState, message: Input, now: float) -> Step:
@@ -53,6 +61,7 @@ _TAKE: dict[type, Callable[[RequestState, Any, float], Step]] = {
     GenerationRefused: generating.take_refusal,
     GenerationFailed: generating.take_failure,
     GenerationStopped: generating.take_stop,
+    WorkerLost: generating.take_loss,
     CommandFailed: ending.fail,
     CommandExpired: ending.expire,
     DeadlinePassed: ending.expire,

@@ -68,7 +68,14 @@ class Abandoned:
     """The client cancelled, or went away from a request that is not resumable."""
 
 
-Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned
+@dataclass(frozen=True)
+class WorkerLost:
+    """The worker is silent: it died, or nobody will know."""
+
+    worker: WorkerId
+
+
+Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned | WorkerLost
 Stage: TypeAlias = Literal["accepted", "generating", "ended"]
 
 
@@ -88,6 +95,8 @@ class RequestState:
     """What the prompt quotes and citations stand in; None until it is decided."""
     retrieval_confidence: float = 0.0
     attempt: int = 1
+    losses: int = 0
+    """Admitted attempts that were lost with their worker; one that was handed back is none."""
     worker: WorkerId | None = None
     next_sequence: int = 0
     token_ids: tuple[int, ...] = ()
