@@ -91,10 +91,13 @@ def test_an_administrators_url_in_the_shell_reaches_no_service(
 
 def test_threads_are_divided_among_the_copies_of_a_service(settings: StackSettings) -> None:
     services.write_env_files(settings, ADDRESSES, DSNS)
-    services.share_threads(settings.home, "generator", 3)
+    assert services.share_threads(settings.home, "generator", 3), "processes that run have too many now"
+    assert not services.share_threads(settings.home, "generator", 3)
     lines = (settings.home.env / "generator.env").read_text().splitlines()
     assert [line for line in lines if "TORCH_THREADS" in line] == ["GROUNDSWELL_TORCH_THREADS=2"]
     assert "GROUNDSWELL_KAFKA='127.0.0.1:20001'" in lines
+    assert not services.share_threads(settings.home, "generator", 1), "having fewer than one may is no harm"
+    assert not services.share_threads(settings.home, "moderator", 3)
 
 
 @pytest.mark.parametrize(("component", "copies"), [(True, 2), (False, -1), (False, 65)])

@@ -88,6 +88,14 @@ def test_copies_follow_the_number_and_those_that_leave_drain(home: Home) -> None
     assert (home.path / "journal").read_text().split() == ["worker", "worker"]
 
 
+def test_a_service_scaled_to_none_runs_again_when_it_is_scaled_up(home: Home) -> None:
+    _start(home, _stays("worker", home))
+    _until_started(home, "worker")
+    assert stack.scale(home, "worker", 0) == []
+    assert stack.restart(home, "worker") == []
+    assert len(stack.scale(home, "worker", 2)) == 2
+
+
 def test_a_restart_replaces_every_process(home: Home) -> None:
     _start(home, _stays("worker", home))
     before = _pids(home, "worker", 1)

@@ -146,12 +146,19 @@ def require_scalable(program: Program, copies: int) -> None:
         raise StackError(f"N={copies} is not between 0 and {MOST_COPIES}")
 
 
-def share_threads(home: Home, service: str, copies: int) -> None:
-    """Divides a service's threads among its processes; those that start from now on read it."""
+def share_threads(home: Home, service: str, copies: int) -> bool:
+    """Divides a service's threads among its processes; those that start from now on read it.
+
+    True if each has fewer now: together with processes that started before they would have more than the machine.
+    """
     budget = thread_budget(load().cpu_budget)
     path = home.env / f"{service}.env"
     if service not in budget or not path.exists():
-        return
+        return False
     name = f"{PREFIX}TORCH_THREADS="
-    kept = [line for line in path.read_text(encoding="utf-8").splitlines() if not line.startswith(name)]
-    write_private(path, "\n".join([*kept, f"{name}{max(1, budget[service] // max(1, copies))}"]) + "\n")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    before = next((int(line.removeprefix(name).strip("'")) for line in lines if line.startswith(name)), 0)
+    share = max(1, budget[service] // max(1, copies))
+    kept = [line for line in lines if not line.startswith(name)]
+    write_private(path, "\n".join([*kept, f"{name}{share}"]) + "\n")
+    return share < before

@@ -2,9 +2,11 @@
 
 import asyncio
 import json
+import os
 import shutil
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from groundswell.native import components, database, ports, postgres, services, supervision
@@ -144,9 +146,25 @@ def scale(home: Home, service: str, copies: int) -> list[int]:
     program = require_service(home, service)
     services.require_scalable(program, copies)
     _remember(home, program.model_copy(update={"copies": copies}))
-    services.share_threads(home, service, copies)
+    has_fewer_threads = services.share_threads(home, service, copies)
+    before = pids(home, service)
     ask(home, "set", OPERATION_TIMEOUT_S, name=service, options={"numprocesses": copies}, waiting=True)
+    if has_fewer_threads:
+        _replace(home, service, before)
     return pids(home, service)
+
+
+def _replace(home: Home, service: str, outdated: list[int]) -> None:
+    """Drains these processes one after the other, each once another one can do its work; new ones take their place."""
+    for pid in outdated:
+        wait_for(lambda pid=pid: _lacks_another(home, service, pid), home, SERVICES_TIMEOUT_S, service)  # type: ignore[misc]
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGTERM)
+
+
+def _lacks_another(home: Home, service: str, pid: int) -> dict[str, str]:
+    others = [record for record in status(home).processes if record.service == service and record.pid != pid]
+    return {} if any(record.ready for record in others) else {service: "no other process is ready"}
 
 
 def _remember(home: Home, changed: Program) -> None:
