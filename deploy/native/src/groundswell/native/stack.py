@@ -149,6 +149,9 @@ def scale(home: Home, service: str, copies: int) -> list[int]:
     has_fewer_threads = services.share_threads(home, service, copies)
     before = pids(home, service)
     ask(home, "set", OPERATION_TIMEOUT_S, name=service, options={"numprocesses": copies}, waiting=True)
+    if copies:
+        # circus stops for good what had nothing to start, as in a restart of no copies
+        ask(home, "start", OPERATION_TIMEOUT_S, name=service, match="simple", waiting=True)
     if has_fewer_threads:
         _replace(home, service, before)
     return pids(home, service)
