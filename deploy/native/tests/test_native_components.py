@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from groundswell.native import components, models
-from groundswell.native.completeness import shortcomings
+from groundswell.native.completeness import require_copies, shortcomings
+from groundswell.native.errors import NotReadyError
 from groundswell.native.program import Program
 from groundswell.native.settings import load
 from groundswell.native.status import Record
@@ -58,6 +59,11 @@ def test_a_missing_copy_and_an_unready_one_are_both_named() -> None:
     assert shortcomings([kafka, generator], [_record("kafka", {}), ready, ready]) == {}
     assert shortcomings([kafka, generator], [_record("kafka", {}), ready]) == {"generator": "starting"}
     assert shortcomings([kafka, generator], [ready, waiting]) == {"kafka": "starting", "generator": "model: loading"}
+
+
+def test_a_wait_for_a_service_scaled_to_none_ends_at_once_with_what_brings_it_back() -> None:
+    with pytest.raises(NotReadyError, match="groundswell scale moderator 1"):
+        require_copies([Program(name="moderator", command=("x",), env={}, copies=0)])
 
 
 def _record(service: str, missing: dict[str, str]) -> Record:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from groundswell.native.errors import NotReadyError
 from groundswell.native.layout import Home
 from groundswell.native.program import Program, load
-from groundswell.native.status import Record, ask_ready, status
+from groundswell.native.status import Record, ask_ready, bring_back, status
 
 DEATHS_TO_GIVE_UP = 5
 
@@ -19,9 +19,10 @@ class Completeness:
         self._seen: defaultdict[str, set[int]] = defaultdict(set)
 
     def lacking(self) -> dict[str, str]:
-        """Program names with what they lack. Raises NotReadyError for one that does not stay alive."""
+        """Program names with what they lack. Raises NotReadyError for one that does not stay alive or is not to run."""
         now = status(self._home)
         wanted = load(self._home.programs_file)
+        require_copies(wanted.programs)
         self._count_deaths(now.processes, wanted.programs)
         lacking = shortcomings(wanted.programs, now.processes)
         if not lacking and wanted.http_port is not None and (missing := ask_ready(wanted.http_port)):
@@ -35,6 +36,13 @@ class Completeness:
             if len(self._seen[program.name]) > program.copies + DEATHS_TO_GIVE_UP:
                 log = self._home.logs / f"{program.name}.log"
                 raise NotReadyError(f"{program.name} dies again and again; see {log}; the rest runs until `make down`")
+
+
+def require_copies(programs: Iterable[Program]) -> None:
+    """Raises NotReadyError for a service scaled to 0: no wait ends while nothing is to run."""
+    for program in programs:
+        if program.copies == 0:
+            raise NotReadyError(f"{program.name} is scaled to 0; bring it back: {bring_back(program.name)}")
 
 
 def shortcomings(programs: Iterable[Program], records: Iterable[Record]) -> dict[str, str]:

@@ -44,10 +44,12 @@ class Status(BaseModel):
     supervisor_pid: int | None
     http: str | None
     processes: tuple[Record, ...]
+    stopped: tuple[str, ...] = ()
+    """Services that were scaled to 0."""
 
     @property
     def ready(self) -> bool:
-        return self.running and all(record.ready for record in self.processes)
+        return self.running and not self.stopped and all(record.ready for record in self.processes)
 
 
 class RunFile(BaseModel):
@@ -72,7 +74,19 @@ def status(home: Home) -> Status:
         for process in pids(home, program.name)
     ]
     http = f"http://127.0.0.1:{wanted.http_port}" if wanted.http_port else None
-    return Status(home=home.path, running=True, supervisor_pid=pid, http=http, processes=tuple(records))
+    return Status(
+        home=home.path,
+        running=True,
+        supervisor_pid=pid,
+        http=http,
+        processes=tuple(records),
+        stopped=tuple(program.name for program in wanted.programs if program.copies == 0),
+    )
+
+
+def bring_back(service: str) -> str:
+    """What a person types to run a service again that was scaled to 0."""
+    return f"groundswell scale {service} 1"
 
 
 def pids(home: Home, name: str) -> list[int]:

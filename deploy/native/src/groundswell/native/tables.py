@@ -4,7 +4,7 @@ from rich.table import Table
 
 from groundswell.native import components, ports, postgres
 from groundswell.native.settings import StackSettings
-from groundswell.native.status import Record, Status
+from groundswell.native.status import Record, Status, bring_back
 from groundswell.native.waiting import describe
 
 
@@ -16,6 +16,8 @@ def of_status(now: Status) -> Table | str:
         table.add_column(heading, justify="right" if heading in ("pid", "port", "memory", "up") else "left")
     for record in now.processes:
         table.add_row(*_cells(record))
+    for service in now.stopped:
+        table.add_row(service, "", "", "", "", f"scaled to 0: {bring_back(service)}")
     return table
 
 
