@@ -81,6 +81,13 @@ async def test_health_needs_no_key_and_readiness_says_what_is_missing(fakes: Any
     assert (waiting.status_code, waiting.json()["missing"]) == (503, {"generator": "no process is ready"})
 
 
+async def test_health_is_told_to_a_load_balancer_that_asks_for_heads_alone(fakes: Any) -> None:
+    fakes.missing = {"generator": "no process is ready"}
+    async with fakes.client(None) as client:
+        assert (await client.head("/healthz")).status_code == 200
+        assert (await client.head("/readyz")).status_code == 503
+
+
 async def test_addresses_and_methods_that_are_none_are_answered_in_the_same_shape(client: httpx.AsyncClient) -> None:
     nowhere = await client.get("/v1/nothing/secret-word")
     assert nowhere.status_code == 404

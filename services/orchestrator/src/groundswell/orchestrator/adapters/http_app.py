@@ -26,6 +26,9 @@ _NOT_FASTAPIS_OWN = TelemetryConfig(
 )
 """Observed does it: FastAPI would make a second span for each request and log the messages of exceptions."""
 
+_ALSO_HEAD = ["GET", "HEAD"]
+"""Load balancers ask for no body."""
+
 health = APIRouter()
 
 
@@ -60,12 +63,12 @@ def create_app(
     return app
 
 
-@health.get("/healthz")
+@health.api_route("/healthz", methods=_ALSO_HEAD)
 async def healthz() -> Response:
     return JsonResponse({"alive": True})
 
 
-@health.get("/readyz")
+@health.api_route("/readyz", methods=_ALSO_HEAD)
 async def readyz(door: FrontDoor) -> Response:
     """200 means that a question can be answered."""
     missing = door.readiness()
