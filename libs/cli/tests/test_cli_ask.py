@@ -48,6 +48,12 @@ def answered(platform: Any, *texts: str) -> Any:
     return platform.events(chunk(), *map(chunk, texts), last, USAGE, "[DONE]")
 
 
+def test_a_question_needs_no_quotes(platform: Any, groundswell: Any) -> None:
+    platform.on("POST", CHAT, answered(platform, "Yes."))
+    assert groundswell("ask", "Is", "it", "so?", "--tier", "bulk").status == 0
+    assert platform.asked[-1].json["messages"] == [{"role": "user", "content": "Is it so?"}]
+
+
 def test_an_answer_is_followed_by_its_sources_and_what_it_cost(platform: Any, groundswell: Any) -> None:
     platform.on("POST", CHAT, answered(platform, "Run the ", "installer [1]."))
     ran = groundswell("ask", "How do I set it up?")

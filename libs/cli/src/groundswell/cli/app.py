@@ -44,13 +44,14 @@ for command in (local_stack.status, local_stack.scale, local_stack.restart, loca
 
 @app.command()
 def ask(
-    text: Annotated[str, typer.Argument(help="The question.")],
+    words: Annotated[list[str], typer.Argument(metavar="QUESTION", help="With or without quotes.")],
     assistant: Annotated[str, typer.Option(help="Whom to ask: an assistant or a model.")] = "docs-qa",
     tier: Annotated[Tier | None, typer.Option(help="How urgent it is; the assistant's own by default.")] = None,
     explain: Annotated[bool, typer.Option("--explain", help="Also how the answer came about.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Ask a question; sources stand below."""
+    text = " ".join(words)
     if not text.strip():
         raise CommandFailedError('the question is empty: groundswell ask "..."')
     body = asking.request_body(text, assistant, tier.value if tier else None, stream=not as_json)
