@@ -147,7 +147,7 @@ def test_json_is_one_document_and_nothing_else(stocked: Any, groundswell: Any, a
     ("arguments", "said"),
     [
         (["foo"], "error: No such command 'foo'; see `groundswell --help`"),
-        (["ask"], "error: Missing argument 'text'; see `groundswell ask --help`"),
+        (["ask"], "error: Missing argument 'QUESTION'; see `groundswell ask --help`"),
         (["documents", "ls", "--bad"], "error: No such option: --bad"),
         (["ask", "x", "--tier", "soon"], "error: Invalid value for '--tier'"),
     ],
@@ -173,6 +173,16 @@ def test_a_wrong_key_says_which_variable_to_set(
     ran = groundswell("documents")
     assert ran.status == 1
     assert ran.err.startswith("error: This API key is not known here: set GROUNDSWELL_API_KEY")
+
+
+@pytest.mark.parametrize("key", ["gs_a\nb", "ключ", "gs_a b", "gs_\x7f"])
+def test_a_key_that_no_header_can_carry_is_named_before_anything_is_sent(
+    platform: Any, groundswell: Any, monkeypatch: pytest.MonkeyPatch, key: str
+) -> None:
+    monkeypatch.setenv("GROUNDSWELL_API_KEY", key)
+    ran = groundswell("documents", "ls")
+    assert ran.status == 1
+    assert ran.err == "error: GROUNDSWELL_API_KEY has a character that no key has: copy it again, on one line\n"
 
 
 def test_a_server_that_is_away_says_make_up(platform: Any, groundswell: Any, home: Path) -> None:

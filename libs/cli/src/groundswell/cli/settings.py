@@ -36,9 +36,9 @@ class Settings(BaseSettings):
             ) from None
 
     def key(self) -> str:
-        """The API key. Raises CommandFailedError if there is none, or if the local one would leave this machine."""
+        """The API key. Raises CommandFailedError for none, for what is none, and where the local one would leave here."""
         if self.api_key is not None:
-            return self.api_key.get_secret_value().strip()
+            return _sendable(self.api_key.get_secret_value().strip())
         if not is_loopback(self.server()):
             raise CommandFailedError("set GROUNDSWELL_API_KEY to a key of the deployment that GROUNDSWELL_URL names")
         try:
@@ -56,6 +56,13 @@ def is_loopback(url: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _sendable(key: str) -> str:
+    """The key, if a header can carry it: visible ASCII without spaces."""
+    if not all("!" <= character <= "~" for character in key):
+        raise CommandFailedError("GROUNDSWELL_API_KEY has a character that no key has: copy it again, on one line")
+    return key
 
 
 def _checked(url: str) -> str:
