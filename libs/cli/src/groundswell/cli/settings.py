@@ -36,7 +36,7 @@ class Settings(BaseSettings):
             ) from None
 
     def key(self) -> str:
-        """The API key. Raises CommandFailedError for none, for what is none, and where the local one would leave here."""
+        """The API key. Raises CommandFailedError for none, a garbled one, and a local one that would leave here."""
         if self.api_key is not None:
             return _sendable(self.api_key.get_secret_value().strip())
         if not is_loopback(self.server()):
