@@ -72,11 +72,12 @@ def _processes(stack: OwnStack) -> results.Processes:
     """Asks the questions in between, for the memory afterwards."""
     end = beginning(CHECKOUT)
     stack_start_s = processes.stack_starts_s(stack, tell)
-    ready = processes.pss_mb(stack.home)
+    tell("memory, and processor time while nobody asks")
+    ready, rest = processes.pss_mb(stack.home), processes.rest_percent(stack.home)
     _keep(questions=_questions(stack))
     asked = processes.pss_mb(stack.home)
     starts = processes.restarts_s(stack, tell)
-    by_name = processes.together(ready, asked, starts)
+    by_name = processes.together(ready, asked, rest, starts)
     return results.Processes(circumstances=end(), stack_start_s=stack_start_s, by_name=by_name)
 
 

@@ -28,7 +28,7 @@ def test_what_provide_said_of_components_is_kept_and_the_rest_is_models() -> Non
     assert split(SAID).provided_s == {"Apache Kafka 4.3.1": 7.8, "Weaviate 1.39.2": 300.2, "models": 62.0}
 
 
-def test_the_words_of_make_4_3_are_understood_too() -> None:
+def test_the_other_wording_of_make_is_understood_too() -> None:
     older = [(at, text.replace("update target", "target").replace("due to: target ", "")) for at, text in SAID]
     assert split(older) == split(SAID)
 

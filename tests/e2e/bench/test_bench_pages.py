@@ -16,7 +16,12 @@ RUN = DemoRun(total_s=15.0, stages_s=STAGES_S, provided_s={"Weaviate": 2.0})
 PROCESSES = Processes(
     circumstances=AT,
     stack_start_s=(14.0, 12.0, 13.0),
-    by_name=together({"kafka": 300.0, "supervisor": 20.0}, {"kafka": 310.0, "supervisor": 20.0}, {"kafka": (3.0,)}),
+    by_name=together(
+        ready={"kafka": 300.0, "supervisor": 20.0},
+        asked={"kafka": 310.0, "supervisor": 20.0},
+        rest={"kafka": 2.5, "supervisor": 0.5},
+        starts={"kafka": (3.0,)},
+    ),
 )
 QUESTIONS = Questions(
     circumstances=AT,
@@ -48,8 +53,8 @@ def test_numbers_survive_being_written(tmp_path: Path) -> None:
 def test_the_page_says_every_measure_and_the_load_beside_it() -> None:
     shown = page(ALL)
     assert "| first | 1.0 | 2.0 | 3.0 | 4.0 | 5.0 | **15.0** |" in shown
-    assert "| kafka | 300 | 310 | 3.00 |" in shown
-    assert "| **whole stack** | **320** | **330** | **13.0** |" in shown
+    assert "| kafka | 300 | 310 | 2.5 | 3.00 |" in shown
+    assert "| **whole stack** | **320** | **330** | **3** | **13.0** |" in shown
     assert "40 answered with citations, 10 not found" in shown
     assert shown.count("load average 0.1 before and 1.2 after") == 4
 

@@ -8,6 +8,7 @@ from measures.results import Circumstances, Demo, Processes, Questions, Results,
 BAR_CHARACTERS = 50
 MEMORY_LIMIT_MB = 5000
 START_LIMIT_S = 30
+WORTH_SPLITTING_S = 10
 _HEAD = """\
 # Measurements
 
@@ -60,7 +61,7 @@ def _demo_section(results: Results) -> str:
         f"Provided by `{name}`: " + ", ".join(f"{what} {taken:.0f} s" for what, taken in run.provided_s.items()) + "."
         for demo in demos
         for name, run in demo.runs.items()
-        if sum(run.provided_s.values()) >= 1
+        if run.stages_s["provide"] >= WORTH_SPLITTING_S
     ]
     lines = ["## Time of `make demo`, in seconds\n", *_table(("", *_PARTS.values(), "all"), rows), "", *provided]
     return "\n".join([*lines, *(_beside(name, demo) for name, demo in _demos(results)), ""])
@@ -78,19 +79,21 @@ def _beside(name: str, demo: Demo) -> str:
 
 
 def _process_section(measured: Processes) -> str:
-    rows = [
-        (name, f"{of.pss_ready_mb:.0f}", f"{of.pss_asked_mb:.0f}", _starts(of.start_s))
+    rows: list[tuple[str, ...]] = [
+        (name, f"{of.pss_ready_mb:.0f}", f"{of.pss_asked_mb:.0f}", f"{of.rest_percent:.1f}", _starts(of.start_s))
         for name, of in measured.by_name.items()
     ]
     ready_mb = sum(of.pss_ready_mb for of in measured.by_name.values())
     asked_mb = sum(of.pss_asked_mb for of in measured.by_name.values())
     start_s = median(measured.stack_start_s)
-    rows.append(("**whole stack**", f"**{ready_mb:.0f}**", f"**{asked_mb:.0f}**", f"**{start_s:.1f}**"))
+    rest = sum(of.rest_percent for of in measured.by_name.values())
+    whole = ("whole stack", f"{ready_mb:.0f}", f"{asked_mb:.0f}", f"{rest:.0f}", f"{start_s:.1f}")
+    rows.append(tuple(f"**{cell}**" for cell in whole))
     memory = _verdict(max(ready_mb, asked_mb), MEMORY_LIMIT_MB, "MB")
     return "\n".join(
         [
             "## Memory and start of each process\n",
-            *_table(("", "MB when ready", "MB after the questions", "s to ready"), rows),
+            *_table(("", "MB when ready", "MB after the questions", "% of a core at rest", "s to ready"), rows),
             "",
             "MB is PSS (10^6 bytes) with child processes. A process starts from exec to its `/readyz`, alone on a",
             "running stack; the whole stack by `up` after `down`. Page cache warm, medians of",

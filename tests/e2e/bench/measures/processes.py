@@ -17,6 +17,8 @@ SUPERVISOR = "supervisor"
 RESTARTS = 3
 READY_WITHIN_S = 120.0
 ASK_EVERY_S = 0.02
+SETTLED_AFTER_S = 10.0
+REST_S = 20.0
 
 
 def pss_mb(home: Home) -> dict[str, float]:
@@ -30,8 +32,12 @@ def pss_mb(home: Home) -> dict[str, float]:
 
 
 def _pss_of_family(pid: int) -> int:
+    return sum(_pss_bytes(member.pid) for member in _family(pid))
+
+
+def _family(pid: int) -> list[psutil.Process]:
     process = psutil.Process(pid)
-    return sum(_pss_bytes(member.pid) for member in (process, *process.children(recursive=True)))
+    return [process, *process.children(recursive=True)]
 
 
 def _pss_bytes(pid: int) -> int:
@@ -49,6 +55,25 @@ def parse_pss(rollup: str) -> int:
         if name == "Pss":
             return int(amount.split()[0]) * 1024
     raise ValueError("there is no Pss in it")
+
+
+def rest_percent(home: Home) -> dict[str, float]:
+    """Processor time per program over a while in which nobody asks, as a share of one core; the stack has settled."""
+    time.sleep(SETTLED_AFTER_S)
+    before, started = _processor_s(home), time.monotonic()
+    time.sleep(REST_S)
+    after, elapsed_s = _processor_s(home), time.monotonic() - started
+    return {name: round((after[name] - spent) / elapsed_s * 100, 1) for name, spent in before.items() if name in after}
+
+
+def _processor_s(home: Home) -> dict[str, float]:
+    now = status(home)
+    roots = [(record.service, record.pid) for record in now.processes] + [(SUPERVISOR, now.supervisor_pid or 0)]
+    spent = dict.fromkeys(dict(roots), 0.0)
+    for name, pid in roots:
+        members = [psutil.Process(pid)] if name == SUPERVISOR else _family(pid)
+        spent[name] += sum(used.user + used.system for used in (member.cpu_times() for member in members))
+    return spent
 
 
 def stack_starts_s(stack: OwnStack, tell: Callable[[str], None]) -> tuple[float, ...]:
@@ -95,9 +120,15 @@ def _is_ready(home: Home, name: str, pid: int, *, is_component: bool) -> bool:
 
 
 def together(
-    ready: Mapping[str, float], asked: Mapping[str, float], starts: Mapping[str, tuple[float, ...]]
+    ready: Mapping[str, float],
+    asked: Mapping[str, float],
+    rest: Mapping[str, float],
+    starts: Mapping[str, tuple[float, ...]],
 ) -> dict[str, ProcessMeasures]:
+    """By program: the supervisor is not started alone, so it has no starts."""
     return {
-        name: ProcessMeasures(pss_ready_mb=amount, pss_asked_mb=asked[name], start_s=starts.get(name, ()))
+        name: ProcessMeasures(
+            pss_ready_mb=amount, pss_asked_mb=asked[name], rest_percent=rest[name], start_s=starts.get(name, ())
+        )
         for name, amount in ready.items()
     }

@@ -44,10 +44,14 @@ class Demo(Frozen):
 
 
 class ProcessMeasures(Frozen):
-    """PSS counts a page that n processes share as 1/n for each of them; child processes are included."""
+    """PSS counts a page that n processes share as 1/n for each of them; child processes are included.
+
+    `rest_percent` is the share of one core that a process takes while nobody asks anything.
+    """
 
     pss_ready_mb: float
     pss_asked_mb: float
+    rest_percent: float
     start_s: tuple[float, ...] = ()
 
 
