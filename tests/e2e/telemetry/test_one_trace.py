@@ -41,11 +41,13 @@ def test_a_question_is_one_connected_trace_through_every_topic(
     def of_this_trace() -> list[Any]:
         return [span for span in stack.collector.spans if span.trace_id == trace_id]
 
+    def orphans() -> list[Any]:
+        known = {span.span_id for span in of_this_trace()} | {"00f067aa0ba902b7"}
+        return [span for span in of_this_trace() if span.parent_id not in known]
+
     def complete() -> bool:
         return {(span.service, span.name) for span in of_this_trace()} >= HOPS
 
     wait_until(complete, what=f"every hop of {sorted(HOPS)}")
-    spans = of_this_trace()
-    known = {span.span_id for span in spans} | {"00f067aa0ba902b7"}
-    orphans = [span for span in spans if span.parent_id not in known]
-    assert orphans == []
+    # A parent may end after its child, and each process exports on its own.
+    wait_until(lambda: not orphans(), what="the parent of every span")
