@@ -31,6 +31,7 @@ FORBIDDEN = "osprey nest forty two"
 SETTINGS = {
     # A word takes as long as a token of a real model, so that there is something to interrupt.
     "GROUNDSWELL_NULL_TOKEN_DELAY_S": "0.03",
+    "GROUNDSWELL_GENERATOR_HAND_BACK_AFTER_S": "1",
     # Partitions of a killed process go to another one sooner than anybody would want in production.
     "GROUNDSWELL_SESSION_S": "4",
 }

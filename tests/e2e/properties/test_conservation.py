@@ -13,7 +13,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 LONG = " ".join(f"word{number}" for number in range(150))
 RUNNING = "groundswell_running_attempts"
-DEADLINE_S = 12
+DEADLINE_S = 8
 SWEPT_S = DEADLINE_S + 20
 TERMINAL = {"completed", "refused", "failed", "expired", "cancelled"}
 
@@ -36,7 +36,8 @@ def test_every_stream_ends_once_when_a_service_is_killed(
     clients = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": DEADLINE_S}) for number in range(3)]
     wait_until(lambda: in_the_middle(clients), what="three streams under way")
     stack.kill(service)
-    clients += [ask_beside("and after it", key, groundswell={"deadline_s": DEADLINE_S})]
+    # needs every service of a question's path
+    clients += [ask_beside("And after it?", key, model="docs-qa", groundswell={"deadline_s": DEADLINE_S})]
 
     wait_until(lambda: all(client.over for client in clients), what="every stream over", within_s=DEADLINE_S + 8)
     for client in clients:
@@ -45,10 +46,10 @@ def test_every_stream_ends_once_when_a_service_is_killed(
         assert kept["state"] in TERMINAL
         if client.endings == ["stop"]:
             assert kept["state"] == "completed"
-            assert client.text == client.question == kept["answer"]["choices"][0]["message"]["content"]
+            assert client.text == kept["answer"]["choices"][0]["message"]["content"]
         else:
             assert client.endings == [kept["error"]["code"]]
-            assert client.question.startswith(client.text)
+    assert all(client.question.startswith(client.text) for client in clients[:3])
 
 
 def test_a_generator_that_drains_hands_its_answer_to_the_other_without_a_gap(
@@ -57,15 +58,14 @@ def test_a_generator_that_drains_hands_its_answer_to_the_other_without_a_gap(
     stack.native("scale", "generator", "2")
     wait_until(lambda: stack.is_ready("generator", 2), what="two generators", within_s=60)
     key = stack.key_for("handed-back")
-    question = " ".join(f"word{number}" for number in range(400))
-    client = ask_beside(question, key, max_tokens=1000, groundswell={"deadline_s": 60})
+    client = ask_beside(LONG, key, groundswell={"deadline_s": 60})
     wait_until(lambda: in_the_middle([client]), what="a stream under way")
     [busy] = [pid for pid, running in stack.metric("generator", RUNNING).items() if running]
     os.kill(busy, signal.SIGTERM)
 
     wait_until(lambda: client.over, what="the end of the stream", within_s=50)
     assert (client.broken, client.done, client.endings) == (None, 1, ["stop"])
-    assert client.text == question
+    assert client.text == LONG
     commands = [json.loads(record.value) for record in lie_on("cmd.generate-answer.interactive.v1")]
     assert [each["attempt"] for each in commands if each["request_id"] == client.request_id] == [1, 2]
     stack.native("scale", "generator", "1")
