@@ -1,6 +1,7 @@
 """An SRE scales a service, kills one, and reads what runs."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
@@ -31,6 +32,17 @@ def test_an_upload_ends_live_although_a_service_on_its_way_is_killed(
     wait_until(lambda: stack.is_ready(service, without=victims), what=f"another {service}", within_s=60)
     wait_until(lambda: stack.file_status(file, key) == "processed", what="the upload is live", within_s=60)
     assert "Fridays" in stack.ask("When does the mill grind rye?", key)["choices"][0]["message"]["content"]
+
+
+def test_two_operators_at_once_both_get_what_they_asked_for(stack: Any, wait_until: Callable[..., Any]) -> None:
+    before = {record.service: record.pid for record in stack.processes()}
+    restarted = ("ingest", "moderator")
+    with ThreadPoolExecutor() as operators:
+        list(operators.map(lambda service: stack.native("restart", service), restarted))
+    for service in restarted:
+        wait_until(lambda name=service: stack.is_ready(name, without=before.values()), what=service, within_s=60)
+    supervisor = (stack.home / "logs" / "supervisor.log").read_text(encoding="utf-8")
+    assert "Traceback" not in supervisor
 
 
 def test_every_service_says_that_it_is_ready_and_measures_itself(stack: Any) -> None:

@@ -34,6 +34,10 @@ LOCK_ATTEMPTS = 20
 class StackArbiter(Arbiter):  # type: ignore[misc]
     """Stops in two waves, and asks nobody to restart what is being stopped."""
 
+    def manage_watchers(self) -> Any:
+        """Brings back what died, every second in which no command runs."""
+        return None if self._exclusive_running_command else super().manage_watchers()
+
     @gen.coroutine
     def _stop_watchers(
         self, close_output_streams: bool = False, watcher_iter_func: Callable[..., list[Any]] | None = None

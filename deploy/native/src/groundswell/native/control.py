@@ -2,7 +2,8 @@
 
 import fcntl
 import os
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
@@ -11,6 +12,9 @@ from groundswell.native.errors import NotRunningError, StackError
 from groundswell.native.layout import Home
 
 SOCKET_PATH_LIMIT = 100
+ASK_AGAIN_S = 0.2
+BUSY = "arbiter is already running"
+"""How circus refuses a command while another one, or its own look at the processes, is not done."""
 
 
 def lock_file(home: Home) -> Path:
@@ -46,7 +50,20 @@ def supervisor_pid(home: Home) -> int | None:
 
 
 def ask(home: Home, command: str, timeout_s: float = 10.0, **properties: object) -> dict[str, Any]:
-    """One command of circus' control protocol. Raises NotRunningError, or StackError with what it refused."""
+    """One command of circus' control protocol; waits while the supervisor is busy with another one.
+
+    Raises NotRunningError, or StackError with what it refused.
+    """
+    until = time.monotonic() + timeout_s
+    while (answer := _send(home, command, timeout_s, properties)).get("status") == "error":
+        reason = str(answer.get("reason"))
+        if BUSY not in reason or time.monotonic() > until:
+            raise StackError(f"the supervisor refused {command}: {reason}")
+        time.sleep(ASK_AGAIN_S)
+    return answer
+
+
+def _send(home: Home, command: str, timeout_s: float, properties: Mapping[str, object]) -> dict[str, Any]:
     from circus.client import CallError, CircusClient  # type: ignore[import-untyped]  # noqa: PLC0415 - loads ZeroMQ
 
     if supervisor_pid(home) is None:
@@ -54,11 +71,8 @@ def ask(home: Home, command: str, timeout_s: float = 10.0, **properties: object)
     with endpoint(home, "control") as address:
         client = CircusClient(endpoint=address, timeout=timeout_s)
         try:
-            answer = cast("dict[str, Any]", client.send_message(command, **properties))
+            return cast("dict[str, Any]", client.send_message(command, **properties))
         except CallError as error:
             raise StackError(f"the supervisor does not answer ({error}); see {home.logs / 'supervisor.log'}") from error
         finally:
             client.stop()
-    if answer.get("status") == "error":
-        raise StackError(f"the supervisor refused {command}: {answer.get('reason')}")
-    return answer
