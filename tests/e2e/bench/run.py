@@ -20,6 +20,9 @@ MEASURES = (DEMO, PROCESSES, QUESTIONS)
 
 def main() -> int:
     options = _options()
+    if options.page:
+        _keep()
+        return 0
     forget_other_stacks()
     try:
         if options.first:
@@ -36,6 +39,9 @@ def main() -> int:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", action="store_true", help="also the first make demo, on empty caches")
+    parser.add_argument(
+        "--page", action="store_true", help="only write the page again, from the numbers that are there"
+    )
     parser.add_argument("--only", action="append", choices=MEASURES, help="this measure alone; may be repeated")
     return parser.parse_args()
 

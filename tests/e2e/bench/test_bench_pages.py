@@ -56,7 +56,13 @@ def test_the_page_says_every_measure_and_the_load_beside_it() -> None:
     assert "| kafka | 300 | 310 | 2.5 | 3.00 |" in shown
     assert "| **whole stack** | **320** | **330** | **3** | **13.0** |" in shown
     assert "40 answered with citations, 10 not found" in shown
-    assert shown.count("load average 0.1 before and 1.2 after") == 4
+    assert shown.count("load average 0.1 before, 1.2 after") == 4
+
+
+def test_machine_and_versions_stand_there_once_unless_they_differ() -> None:
+    assert page(ALL).count("python 3.11") == 1
+    other = QUESTIONS.model_copy(update={"circumstances": AT.model_copy(update={"machine": "two"})})
+    assert page(ALL.model_copy(update={"questions": other})).count("python 3.11") == 2
 
 
 def test_a_broken_limit_is_shown() -> None:

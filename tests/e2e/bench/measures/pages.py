@@ -26,12 +26,12 @@ _PARTS = {
 }
 _STAGES = {
     "input_moderation": "input checked",
-    "retrieval": "passages retrieved, beside that",
+    "retrieval": "passages retrieved (beside it)",
     "passage_moderation": "passages checked",
     "queue": "admitted by a generator",
     "first_token": "first token (prefill)",
     "first_release": "first window checked",
-    "generation": "last token after the first (decode)",
+    "generation": "further tokens (decode)",
     "time_to_first_text": "first text released",
     "total": "whole answer",
 }
@@ -44,6 +44,7 @@ def page(results: Results) -> str:
         _demo_section(results),
         _process_section(results.processes) if results.processes else "",
         _question_section(results.questions) if results.questions else "",
+        _machine_section(results),
     ]
     return "\n".join([_HEAD, *filter(None, sections)])
 
@@ -63,19 +64,16 @@ def _demo_section(results: Results) -> str:
         for name, run in demo.runs.items()
         if run.stages_s["provide"] >= WORTH_SPLITTING_S
     ]
-    lines = ["## Time of `make demo`, in seconds\n", *_table(("", *_PARTS.values(), "all"), rows), "", *provided]
-    return "\n".join([*lines, *(_beside(name, demo) for name, demo in _demos(results)), ""])
+    lines = ["## Time of `make demo`, in seconds\n", *_table(("", *_PARTS.values(), "all"), rows), ""]
+    remarks = [*provided, *(f"{name}: {_taken(demo.circumstances)}" for name, demo in _demos(results))]
+    return "\n".join([*lines, *(f"{remark}\n" for remark in remarks)])
 
 
 def _demos(results: Results) -> Iterator[tuple[str, Demo]]:
     if results.first_demo:
         yield "The first", results.first_demo
     if results.demo:
-        yield "The others" if results.first_demo else "All", results.demo
-
-
-def _beside(name: str, demo: Demo) -> str:
-    return f"{name}: {_taken(demo.circumstances)}"
+        yield "The others" if results.first_demo else "All of them", results.demo
 
 
 def _process_section(measured: Processes) -> str:
@@ -89,15 +87,15 @@ def _process_section(measured: Processes) -> str:
     rest = sum(of.rest_percent for of in measured.by_name.values())
     whole = ("whole stack", f"{ready_mb:.0f}", f"{asked_mb:.0f}", f"{rest:.0f}", f"{start_s:.1f}")
     rows.append(tuple(f"**{cell}**" for cell in whole))
+    count = len(measured.stack_start_s)
     memory = _verdict(max(ready_mb, asked_mb), MEMORY_LIMIT_MB, "MB")
     return "\n".join(
         [
             "## Memory and start of each process\n",
             *_table(("", "MB when ready", "MB after the questions", "% of a core at rest", "s to ready"), rows),
             "",
-            "MB is PSS (10^6 bytes) with child processes. A process starts from exec to its `/readyz`, alone on a",
-            "running stack; the whole stack by `up` after `down`. Page cache warm, medians of",
-            f"{len(measured.stack_start_s)}.\n",
+            "MB is PSS (10^6 bytes) with child processes. A process starts from exec to its `/readyz`, alone while",
+            f"the others run; the whole stack by `up` after `down`; medians of {count}, page cache warm.\n",
             f"Limits: memory {memory}, start {_verdict(start_s, START_LIMIT_S, 's')}.\n",
             _taken(measured.circumstances),
             "",
@@ -134,8 +132,8 @@ def _question_section(measured: Questions) -> str:
             "",
             *_table(("", "p50", "p95", "questions"), _spreads(tokens, digits=1)),
             "",
-            f"Ends: {ends}.",
-            _unexpected(measured.unexpected),
+            f"Ends: {ends}.\n",
+            _unexpected(measured.unexpected) + "\n",
             _taken(measured.circumstances),
             "",
             "### Where the time of a question goes\n",
@@ -176,11 +174,18 @@ def _bars(milliseconds: Mapping[str, float]) -> Iterator[str]:
 
 
 def _taken(at: Circumstances) -> str:
-    versions = ", ".join(f"{name} {version}" for name, version in at.versions.items())
-    return (
-        f"{at.date}, commit {at.commit}, load average {at.load_before} before and {at.load_after} after; "
-        f"{at.machine}; {versions}."
-    )
+    return f"Taken {at.date} at commit {at.commit}; load average {at.load_before} before, {at.load_after} after."
+
+
+def _machine_section(results: Results) -> str:
+    """Measures of one machine and one lock share a line."""
+    taken = (results.first_demo, results.demo, results.processes, results.questions)
+    lines = dict.fromkeys(_machine(measured.circumstances) for measured in taken if measured is not None)
+    return "\n".join(["## Machine and versions\n", *(f"- {line}" for line in lines), ""]) if lines else ""
+
+
+def _machine(at: Circumstances) -> str:
+    return f"{at.machine}; " + ", ".join(f"{name} {version}" for name, version in at.versions.items())
 
 
 def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
