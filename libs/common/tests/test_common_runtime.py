@@ -74,6 +74,16 @@ async def test_a_resource_that_goes_away_and_comes_back_shows_in_readiness(bench
         await running.until_ready()
 
 
+async def test_a_last_preparation_waits_for_what_it_needs(bench: Bench, tmp_path: Path) -> None:
+    await ensure_topics(bench.kafka)
+    window = tmp_path / "window"
+    async with tiny(tmp_path, bench.kafka, bench.line.name, GROUNDSWELL_WINDOW=str(window)).started() as running:
+        await eventually(lambda: alive(running))
+        await eventually(lambda: _lacks(running, SERVICE, "the window is closed"))
+        window.touch()
+        await running.until_ready()
+
+
 async def test_a_signal_drains_what_runs(bench: Bench, tmp_path: Path) -> None:
     await ensure_topics(bench.kafka)
     hold = tmp_path / "hold"

@@ -11,6 +11,7 @@ from typing import Any
 
 import structlog
 
+from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.errors import Unavailable
@@ -26,6 +27,8 @@ class Settings(ServiceSettings):
     hold: Path = Path("/nowhere")
     door: Path = Path("/")
     """There while the resource can be used."""
+    window: Path = Path("/")
+    """There while the last preparation can be made."""
 
 
 class Door:
@@ -41,6 +44,11 @@ class Door:
 
     async def close(self) -> None:
         log.info("door closed")
+
+
+async def open_window(_bus: Bus, settings: Settings) -> None:
+    if not settings.window.exists():
+        raise Unavailable("the window is closed")
 
 
 async def hold(message: Received[Any], settings: Settings) -> Sequence[Outgoing]:
@@ -60,6 +68,7 @@ def build() -> Service:
         settings=settings,
         subscriptions=[consume(line.command, partial(hold, settings=settings))],
         resources={"door": Door(settings.door)},
+        on_bus=partial(open_window, settings=settings),
     )
 
 

@@ -53,7 +53,8 @@ class Service:
     """What app.py builds.
 
     `resources` are opened in order, each waits for those before it; `background` runs beside the work; `on_bus` is
-    called when the publisher is connected and before any work is taken; `before_drain` when a signal came.
+    called when the publisher is connected and before any work is taken, again while it raises Unavailable;
+    `before_drain` when a signal came.
     """
 
     name: str
@@ -146,14 +147,17 @@ class _Process:
             await self._retry(name, resource.open)
             self._opened.append(name)
         await self._retry("kafka", self._bus.connect)
-        if self._service.on_bus is not None:
-            await self._service.on_bus(self._bus)
+        await self._retry(self._service.name, self._prepare)
         await self._retry("kafka", self._start_bus)
         self._connected = True
         for work in self._service.background:
             self._spawn(work)
         self._working = True
         log.info("working")
+
+    async def _prepare(self) -> None:
+        if self._service.on_bus is not None:
+            await self._service.on_bus(self._bus)
 
     async def _start_bus(self) -> None:
         self._tasks.update(await self._bus.start())
