@@ -114,6 +114,8 @@ async def test_filters_hold_by_current_facts_even_where_the_index_lags(
     filters = PassageFilters(updated_after=datetime(2026, 6, 1, tzinfo=UTC))
     assert isinstance(await _outcome(make_message(filters=filters), deps), NoPassagesFound)
     assert library.scopes[0].filters == filters
+    without_zone = PassageFilters(updated_after=datetime(2026, 1, 1))  # noqa: DTZ001 - a client may forget its zone
+    assert await _texts(make_message(filters=without_zone), deps) == [RECORDS]
 
 
 async def test_an_index_full_of_stale_chunks_is_searched_deeper_twice_at_most(

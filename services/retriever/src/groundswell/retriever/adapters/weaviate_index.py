@@ -14,7 +14,6 @@ from groundswell.common.ids import ChunkId
 from groundswell.common.index_schema import ChunkProperty
 from groundswell.common.weaviate_connection import Weaviate
 from groundswell.retriever.domain.candidates import Hit
-from groundswell.retriever.domain.moments import with_zone
 from groundswell.retriever.ports import Scope, Vector
 
 _NOT_THERE_YET = ("tenant not found", "could not find class")
@@ -85,6 +84,9 @@ def _conditions(scope: Scope) -> FilterReturn:
 
 
 def _asked(filters: PassageFilters) -> Iterator[FilterReturn]:
+    """What a document keeps for life. When it was updated is asked of its current version: unchanged chunks keep the
+    time with which they were embedded, and would be missed.
+    """
     for name, values in (
         (ChunkProperty.SOURCE, filters.sources),
         (ChunkProperty.DOCUMENT_ID, filters.documents),
@@ -92,7 +94,3 @@ def _asked(filters: PassageFilters) -> Iterator[FilterReturn]:
     ):
         if values:
             yield Filter.by_property(name).contains_any(list(values))
-    if filters.updated_after is not None:
-        yield Filter.by_property(ChunkProperty.UPDATED).greater_or_equal(with_zone(filters.updated_after))
-    if filters.updated_before is not None:
-        yield Filter.by_property(ChunkProperty.UPDATED).less_or_equal(with_zone(filters.updated_before))
