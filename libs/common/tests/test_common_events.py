@@ -1,12 +1,15 @@
 """Events in the group of a service: handled once, in order, and nothing lost to what cannot be read."""
 
+import asyncio
 from collections.abc import Sequence
 
 import pytest
 
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import subscribe
+from groundswell.common.bus.events import EventSubscribers
 from groundswell.common.bus.messages import Outgoing, Received
+from groundswell.common.bus.watchdog import StandsStill
 from groundswell.common.errors import Overloaded
 from groundswell.common.testing.bench import SERVICE, Bench, Told
 from groundswell.common.testing.waiting import until
@@ -111,6 +114,42 @@ async def test_two_services_hear_the_same_event(bench: Bench) -> None:
         bench.working(subscribe(event, second.hear), service="other"),
     ):
         await until(lambda: first.heard == second.heard == [1])
+
+
+async def test_subscribers_whose_consumer_stands_still_end_so_that_their_process_does(bench: Bench) -> None:
+    event, ears = bench.line.event, Ears()
+    async with bench.working() as bus:
+        subscribers = EventSubscribers([subscribe(event, ears.hear)], bus.context, patience_s=0.2)
+        await subscribers.start()
+        (watching,) = subscribers.watching
+        await bench.publisher.publish(bench.tell(0, event))
+        await until(lambda: ears.heard == [0])
+        (stuck,) = [each.consumer for each in subscribers._broker.subscribers]  # type: ignore[union-attr]
+        assert stuck is not None
+        stuck.pause(*stuck.assignment())  # as seen from outside: alive, assigned, and nothing comes
+        await bench.publisher.publish(bench.tell(1, event))
+        with pytest.raises(StandsStill):
+            await watching
+        await subscribers.stop()
+
+
+async def test_an_event_that_takes_long_is_waited_for(bench: Bench) -> None:
+    event, held = bench.line.event, asyncio.Event()
+
+    async def hold(_message: Received[Told]) -> Sequence[Outgoing]:
+        await held.wait()
+        return []
+
+    async with bench.working() as bus:
+        subscribers = EventSubscribers([subscribe(event, hold)], bus.context, patience_s=0.02)
+        for number in range(2):
+            await bench.publisher.publish(bench.tell(number, event))
+        await subscribers.start()
+        await asyncio.wait(subscribers.watching, timeout=0.5)
+        assert not subscribers.watching[0].done()
+        held.set()
+        await bench.until_committed(event.physical_name, 2)
+        await subscribers.stop()
 
 
 async def test_subscribers_start_and_stop_without_any_subscription(bench: Bench) -> None:

@@ -11,6 +11,7 @@ from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import listen
 from groundswell.common.bus.messages import Received
 from groundswell.common.bus.readers import PartitionReader
+from groundswell.common.bus.watchdog import StandsStill
 from groundswell.common.errors import Unavailable
 from groundswell.common.testing.bench import SERVICE, Answered, Bench
 from groundswell.common.testing.waiting import until
@@ -120,6 +121,33 @@ async def test_a_reader_whose_listener_stumbles_ends_with_its_error(bench: Bench
     with pytest.raises(ZeroDivisionError):
         await reader.run()
     await reader.stop()
+
+
+async def test_a_reader_whose_consumer_stands_still_ends_so_that_its_process_does(bench: Bench) -> None:
+    bus = Bus(bench.kafka, service=SERVICE)
+    reader = PartitionReader([bench.line.replies], Ears().hear, bus.context, partition=0, patience_s=0.2)
+    await reader.start()
+    stuck = reader._consumer
+    assert stuck is not None
+    stuck.pause(*stuck.assignment())  # as seen from outside: alive, assigned, and nothing comes
+    await outcome(bench, 1)
+    with pytest.raises(StandsStill):
+        await reader.run()
+    await reader.stop()
+
+
+async def test_a_reader_that_hears_what_comes_goes_on_however_short_the_patience(bench: Bench) -> None:
+    ears = Ears()
+    bus = Bus(bench.kafka, service=SERVICE)
+    reader = PartitionReader([bench.line.replies], ears.hear, bus.context, partition=0, patience_s=0.02)
+    await reader.start()
+    running = asyncio.create_task(reader.run())
+    for number in range(3):
+        await outcome(bench, number)
+        await until(lambda number=number: number in ears.heard)  # type: ignore[misc]
+    assert not running.done()
+    await reader.stop()
+    await running
 
 
 async def test_a_broadcast_reaches_every_listener(bench: Bench) -> None:

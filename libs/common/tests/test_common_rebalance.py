@@ -12,6 +12,7 @@ from groundswell.common.bus.consumption import Batch, Consumption, consume, cons
 from groundswell.common.bus.dead_letters import DeadLetters
 from groundswell.common.bus.inspection import records_on
 from groundswell.common.bus.messages import Outgoing, Received, reply
+from groundswell.common.bus.watchdog import is_behind
 from groundswell.common.bus.work_source import WorkSource
 from groundswell.common.errors import Overloaded
 from groundswell.common.testing.bench import SERVICE, Answered, Ask, Bench, answer
@@ -119,10 +120,10 @@ async def test_a_consumer_that_stands_still_is_seen_to_be_behind(bench: Bench) -
     async with bench.working(consume(bench.command, answer)) as bus:
         source = source_of(bus, bench)
         await until(lambda: source.assigned)
-        assert not await source._is_behind()
+        assert not await is_behind(source._consumer)
         source._pause_for(60)
         await bench.asks([1])
-        assert await source._is_behind()
+        assert await is_behind(source._consumer)
 
 
 async def test_dead_letters_above_their_rate_wait(bench: Bench) -> None:

@@ -73,7 +73,7 @@ class Bus:
                 await part.start()
                 self._running[part] = asyncio.create_task(part.run())
         await self._events.start()
-        return list(self._running.values())
+        return [*self._running.values(), *self._events.watching]
 
     async def check(self) -> None:
         """Raises Unavailable unless the broker answers now."""

@@ -12,6 +12,7 @@ from faststream.kafka.annotations import KafkaMessage
 
 from groundswell.common.bus.closing import within
 from groundswell.common.bus.consumption import Consumption, EventSubscription
+from groundswell.common.bus.watchdog import PATIENCE_S, watch
 from groundswell.common.bus.work import BusContext, Work
 from groundswell.common.errors import Unavailable
 
@@ -23,18 +24,29 @@ STOP_WITHIN_S = 15.0
 
 
 class EventSubscribers:
-    """The event subscriptions of a process."""
+    """The event subscriptions of a process. `watching` are tasks that raise StandsStill: only a new process helps."""
 
-    def __init__(self, subscriptions: Sequence[EventSubscription], context: BusContext) -> None:
+    def __init__(
+        self, subscriptions: Sequence[EventSubscription], context: BusContext, *, patience_s: float = PATIENCE_S
+    ) -> None:
         self._subscriptions = subscriptions
         self._context = context
+        self._patience_s = patience_s
         self._broker: KafkaBroker | None = None
+        self.watching: list[asyncio.Task[None]] = []
 
     async def start(self) -> None:
         """Join the groups and take events; does nothing when started. Raises Unavailable while Kafka is away."""
         if self._broker is not None or not self._subscriptions:
             return
-        broker = _broker(self._subscriptions, self._context)
+        broker = KafkaBroker(
+            self._context.bootstrap,
+            client_id=self._context.service,
+            allow_auto_create_topics=False,
+            graceful_timeout=GRACEFUL_S,
+            logger=None,
+        )
+        hearings = [_Hearing(broker, subscription, self._context) for subscription in self._subscriptions]
         try:
             async with asyncio.timeout(JOIN_WITHIN_S):
                 await broker.start()
@@ -44,9 +56,13 @@ class EventSubscribers:
                 raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
             raise
         self._broker = broker
+        self.watching = [asyncio.create_task(hearing.watch(self._patience_s)) for hearing in hearings]
 
     async def stop(self) -> None:
         """Finish the event that is being handled, leave the groups. Always returns."""
+        for task in self.watching:
+            task.cancel()
+        await asyncio.gather(*self.watching, return_exceptions=True)
         if self._broker is not None:
             await _stop(self._broker)
 
@@ -55,39 +71,43 @@ async def _stop(broker: KafkaBroker) -> None:
     await within(broker.stop(), STOP_WITHIN_S, "event subscribers did not stop in time")
 
 
-def _broker(subscriptions: Sequence[EventSubscription], context: BusContext) -> KafkaBroker:
-    broker = KafkaBroker(
-        context.bootstrap,
-        client_id=context.service,
-        allow_auto_create_topics=False,
-        graceful_timeout=GRACEFUL_S,
-        logger=None,
-    )
-    for subscription in subscriptions:
-        _subscribe(broker, subscription, context)
-    return broker
+class _Hearing:
+    """One subscription on FastStream. In order and one event at a time: a handler that is told to wait waits inside
+    Work, so there is nothing to pause, and while it does its consumer may stand still.
+    """
 
+    def __init__(self, broker: KafkaBroker, subscription: EventSubscription, context: BusContext) -> None:
+        consumption = Consumption(topic=subscription.topic, handle=subscription.handle, slots=1, prefetch=0)
+        self._work = Work(consumption, context, pause=lambda _seconds: None)
+        self._taken = 0
+        self._hears = False
+        topic = subscription.topic.physical_name
+        self._subscriber = broker.subscriber(
+            topic,
+            group_id=f"{context.service}.{topic}",
+            ack_policy=AckPolicy.NACK_ON_ERROR,
+            auto_offset_reset="earliest",
+            parser=_unparsed,
+            decoder=_undecoded,
+            no_reply=True,
+            title=topic,
+        )
+        self._subscriber(self._hear)
 
-def _subscribe(broker: KafkaBroker, subscription: EventSubscription, context: BusContext) -> None:
-    consumption = Consumption(topic=subscription.topic, handle=subscription.handle, slots=1, prefetch=0)
-    # In order and one at a time: a handler that is told to wait waits inside Work, so there is nothing to pause.
-    work = Work(consumption, context, pause=lambda _seconds: None)
-    topic = subscription.topic.physical_name
+    async def watch(self, patience_s: float) -> None:
+        consumer = self._subscriber.consumer
+        assert consumer is not None  # noqa: S101 - the broker is started
+        await watch(consumer, taken=lambda: self._taken, free=lambda: not self._hears, patience_s=patience_s)
 
-    @broker.subscriber(
-        topic,
-        group_id=f"{context.service}.{topic}",
-        ack_policy=AckPolicy.NACK_ON_ERROR,
-        auto_offset_reset="earliest",
-        parser=_unparsed,
-        decoder=_undecoded,
-        no_reply=True,
-        title=topic,
-    )
-    async def hear(message: KafkaMessage) -> None:
+    async def _hear(self, message: KafkaMessage) -> None:
         record = message.raw_message
         assert isinstance(record, ConsumerRecord)  # noqa: S101 - not a batch subscriber
-        await work.run([record], admitted=lambda: None)
+        self._taken += 1
+        self._hears = True
+        try:
+            await self._work.run([record], admitted=lambda: None)
+        finally:
+            self._hears = False
 
 
 async def _unparsed(record: ConsumerRecord[bytes, bytes], parse: Parse) -> KafkaMessage:

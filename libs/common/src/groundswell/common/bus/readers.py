@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError
 from groundswell.common.bus.closing import close_consumer
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Hear
+from groundswell.common.bus.watchdog import PATIENCE_S, watch
 from groundswell.common.bus.work import BusContext, Record, observed, until_taken
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.topics import Event, Topic
@@ -26,16 +27,25 @@ class PartitionReader:
     """Hears every record of the given partitions, in order, from the end that they had at `start`, or given offsets.
 
     `partition`: that one of each topic; None: all that each topic has at `start`. `hear` must be quick: it hands over
-    to whoever waits. It must not raise; what it raises stops the reader and the process.
+    to whoever waits. It must not raise; what it raises stops the reader and the process. So does a consumer that takes
+    nothing for `patience_s` although records lie before it.
     """
 
     def __init__(
-        self, topics: Sequence[Topic], hear: Hear, context: BusContext, *, partition: int | None = None
+        self,
+        topics: Sequence[Topic],
+        hear: Hear,
+        context: BusContext,
+        *,
+        partition: int | None = None,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._topics = {topic.physical_name: topic for topic in topics}
         self._hear = hear
         self._context = context
         self._partition = partition
+        self._patience_s = patience_s
+        self._taken = 0
         self._consumer: AIOKafkaConsumer | None = None
         self._stopping = False
         self._idle = asyncio.Event()
@@ -68,17 +78,25 @@ class PartitionReader:
         return settled
 
     async def run(self) -> None:
-        """Hear until `stop`."""
+        """Hear until `stop`. Raises StandsStill: only a new process helps."""
         assert self._consumer is not None  # noqa: S101 - start() came first
         self._idle.clear()
+        watching = asyncio.create_task(watch(self._consumer, taken=lambda: self._taken, patience_s=self._patience_s))
         try:
             while not self._stopping:
-                fetched = await self._consumer.getmany(timeout_ms=POLL_MS)
-                for records in fetched.values():
-                    for record in records:
-                        await self._one(record)
+                if watching.done():
+                    watching.result()
+                await self._poll(self._consumer)
         finally:
+            watching.cancel()
             self._idle.set()
+
+    async def _poll(self, consumer: AIOKafkaConsumer) -> None:
+        fetched = await consumer.getmany(timeout_ms=POLL_MS)
+        for records in fetched.values():
+            for record in records:
+                self._taken += 1
+                await self._one(record)
 
     async def stop(self) -> None:
         """Always returns."""

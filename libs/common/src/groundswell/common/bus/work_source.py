@@ -17,7 +17,7 @@ from groundswell.common.bus.closing import close_consumer, within
 from groundswell.common.bus.consumption import Consumption
 from groundswell.common.bus.jobs import Job, cancel, complete, settle
 from groundswell.common.bus.turns import TierGate
-from groundswell.common.bus.watchdog import Watchdog
+from groundswell.common.bus.watchdog import watch
 from groundswell.common.bus.work import BusContext, Work
 from groundswell.common.errors import Unavailable
 from groundswell.common.telemetry import names
@@ -28,8 +28,6 @@ FETCH_WAIT_MS = 100
 METADATA_AGE_MS = 15_000  # partitions that were added are found within this time
 COMMIT_EVERY_S = 0.1
 COMMIT_WITHIN_S = 5.0
-LOOK_EVERY_S = 15.0
-PATIENCE_S = 60.0
 REVOKE_WAIT_S = 5.0
 CANCEL_WAIT_S = 1.0
 STOP_WITHIN_S = 10.0
@@ -254,21 +252,7 @@ class WorkSource:
             ledgers[partition].committed(offset)
 
     async def _watch(self) -> None:
-        watchdog = Watchdog(PATIENCE_S)
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                async with asyncio.timeout(LOOK_EVERY_S):
-                    behind = await self._is_behind()
-            except (KafkaError, TimeoutError):
-                behind = False  # the broker is away: nothing to take
-            watchdog.look(time.monotonic(), free=self._room() > 0, behind=behind, taken=self._assignment.taken_count)
-
-    async def _is_behind(self) -> bool:
-        partitions = self._consumer.assignment()
-        ends = await self._consumer.end_offsets(list(partitions)) if partitions else {}
-        still = ends.keys() & self._consumer.assignment()
-        return any([ends[partition] > await self._consumer.position(partition) for partition in still])
+        await watch(self._consumer, taken=lambda: self._assignment.taken_count, free=lambda: self._room() > 0)
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Let what is in flight finish, or be admitted, and commit it before another member takes the partitions."""
