@@ -96,6 +96,10 @@ class MemoryRow:
             access=tuple(access),
             is_deleted=False,
         )
+        self._stored.failures.pop(revision, None)
+
+    async def skip_revision(self, revision: int) -> None:
+        self._stored.row = replace(self._stored.row, newest_revision=revision, is_deleted=False)
 
     async def held_hashes(self, content_hashes: Sequence[str]) -> Collection[str]:
         held = {chunk.content_hash for number in self._stored.committed for chunk in self._stored.texts[number].chunks}

@@ -28,9 +28,10 @@ from groundswell.common.ids import CorrelationId, DocumentId, MessageId, TeamId,
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import DOCUMENT_LIFECYCLE, EMBED_CHUNKS, INGEST_REPLIES
 from groundswell.ingest.domain.decoding import Rejection
+from groundswell.ingest.domain.documents import VersionState
 from groundswell.ingest.domain.limits import ChunkLimits
 from groundswell.ingest.domain.reading import Reading, read
-from groundswell.ingest.handlers import Deps, ingest_document, remove_document, resume_stranded, take_embedding_outcome
+from groundswell.ingest.handlers import Deps, ingest_document, remove_document, resume_stranded, take_outcome
 from groundswell.ingest.ports import Documents
 
 RED = TeamId("red")
@@ -122,10 +123,14 @@ class Ingest:
         """The embedder's answers to `commands`."""
         outgoing: list[Outgoing] = []
         for command in commands:
-            outgoing += await take_embedding_outcome(
-                self.received(answer(command), epoch=command.epoch), deps=self.deps
-            )
+            outgoing += await take_outcome(self.received(answer(command), epoch=command.epoch), deps=self.deps)
         return outgoing
+
+    async def gave_up(self, command: type[Message], revision: int, reason: str | None = "it broke") -> list[Outgoing]:
+        """What the bus answers for a command of that revision that went to the dead letters; None: it expired."""
+        name = command.type_name()
+        outcome = CommandFailed(command=name, reason=reason) if reason else CommandExpired(command=name)
+        return list(await take_outcome(self.received(outcome, epoch=revision), deps=self.deps))
 
     async def make_live(self, text: str, revision: int) -> list[Outgoing]:
         return await self.embedded(await self.ingest(text, revision))
@@ -189,10 +194,8 @@ class TestANewDocument:
         reply = answer(command)
         part = reply.model_copy(update={"content_hashes": reply.content_hashes[:1]})
         rest = reply.model_copy(update={"content_hashes": reply.content_hashes[1:], "part": 1})
-        assert await take_embedding_outcome(ingest.received(part), deps=ingest.deps) == []
-        assert kinds(await take_embedding_outcome(ingest.received(rest), deps=ingest.deps)) == [
-            DocumentVersionCommitted
-        ]
+        assert await take_outcome(ingest.received(part), deps=ingest.deps) == []
+        assert kinds(await take_outcome(ingest.received(rest), deps=ingest.deps)) == [DocumentVersionCommitted]
 
     async def test_equal_chunks_are_asked_for_once(self, ingest: Ingest) -> None:
         repeated = "## Same\n\nThe same words in the same section.\n\n"
@@ -367,7 +370,7 @@ class TestBadInput:
             await ingest.remove(3, TeamId("blue"))
         stolen = ChunksEmbedded(document_id=ID, team=TeamId("blue"), version=1, revision=1, part=0, content_hashes=())
         with pytest.raises(Rejected):
-            await take_embedding_outcome(ingest.received(stolen), deps=ingest.deps)
+            await take_outcome(ingest.received(stolen), deps=ingest.deps)
         assert kinds(await ingest.ingest(FIRST, 4)) == [DocumentUnchanged]
 
 
@@ -383,7 +386,7 @@ class TestStranded:
         [command] = await ingest.ingest(FIRST, 1)
         reply = answer(command)
         part = reply.model_copy(update={"content_hashes": reply.content_hashes[:1]})
-        await take_embedding_outcome(ingest.received(part), deps=ingest.deps)
+        await take_outcome(ingest.received(part), deps=ingest.deps)
         assert texts(await resume_stranded(deps=ingest.deps, silent_s=0)) == texts([command])[1:]
 
     async def test_what_is_live_failed_or_fresh_is_left_alone(self, ingest: Ingest) -> None:
@@ -396,7 +399,7 @@ class TestStranded:
 class TestWhenTheEmbedderGivesUp:
     async def fail(self, ingest: Ingest, command: Outgoing) -> None:
         failed = CommandFailed(command="EmbedChunks", reason="it broke")
-        outgoing = await take_embedding_outcome(ingest.received(failed, epoch=command.epoch), deps=ingest.deps)
+        outgoing = await take_outcome(ingest.received(failed, epoch=command.epoch), deps=ingest.deps)
         assert outgoing == []
 
     async def test_the_version_rests_until_it_is_sent_again(self, ingest: Ingest) -> None:
@@ -421,12 +424,95 @@ class TestWhenTheEmbedderGivesUp:
     async def test_an_expired_command_leaves_the_version_pending(self, ingest: Ingest) -> None:
         await ingest.ingest(FIRST, 1)
         expired = CommandExpired(command="EmbedChunks")
-        assert await take_embedding_outcome(ingest.received(expired, epoch=1), deps=ingest.deps) == []
+        assert await take_outcome(ingest.received(expired, epoch=1), deps=ingest.deps) == []
         assert len(await resume_stranded(deps=ingest.deps, silent_s=0)) == 1
 
     async def test_outcomes_for_unknown_documents_are_dropped(self, ingest: Ingest) -> None:
         failed = CommandFailed(command="EmbedChunks", reason="it broke")
         unknown = DocumentId("doc_unknown")
-        assert await take_embedding_outcome(ingest.received(failed, key=unknown), deps=ingest.deps) == []
+        assert await take_outcome(ingest.received(failed, key=unknown), deps=ingest.deps) == []
         reply = ChunksEmbedded(document_id=unknown, team=RED, version=1, revision=1, part=0, content_hashes=("a",))
-        assert await take_embedding_outcome(ingest.received(reply), deps=ingest.deps) == []
+        assert await take_outcome(ingest.received(reply), deps=ingest.deps) == []
+
+
+class TestWhenIngestGivesUp:
+    @pytest.mark.parametrize(
+        ("reason", "told"),
+        [
+            ("it broke", "The file could not be read: it broke. Send it again."),
+            (None, "The file was not read in time. Send it again."),
+        ],
+    )
+    async def test_an_upload_is_a_failed_document_that_says_why(
+        self, ingest: Ingest, reason: str | None, told: str
+    ) -> None:
+        (event,) = await ingest.gave_up(IngestDocument, 3, reason)
+        assert isinstance(event.payload, DocumentRejected)
+        assert (event.payload.code, event.payload.revision, event.payload.reason) == ("unreadable", 3, told)
+        assert (event.topic, event.key, event.tenant) == (DOCUMENT_LIFECYCLE.physical_name, ID, RED)
+        async with ingest.deps.documents.locked(ID) as locked:
+            assert locked is not None
+            assert (locked.document.newest_revision, locked.document.is_given_up) == (3, True)
+
+    async def test_told_twice_it_says_the_same(self, ingest: Ingest) -> None:
+        first, second = [await ingest.gave_up(IngestDocument, 3) for _ in range(2)]
+        assert [event.payload for event in first] == [event.payload for event in second]
+
+    async def test_the_earlier_version_stays(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 1)
+        await ingest.gave_up(IngestDocument, 2)
+        async with ingest.deps.documents.locked(ID) as locked:
+            assert locked is not None
+            assert locked.document.newest is not None
+            assert locked.document.newest.state is VersionState.LIVE
+
+    async def test_the_command_may_be_redriven(self, ingest: Ingest) -> None:
+        await ingest.gave_up(IngestDocument, 1)
+        assert kinds(await ingest.make_live(FIRST, 1)) == [DocumentVersionCommitted]
+        async with ingest.deps.documents.locked(ID) as locked:
+            assert locked is not None
+            assert (locked.document.name, locked.document.failure) == ("guide.md", None)
+
+    async def test_a_redriven_command_for_what_is_live_already_clears_the_failure(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 1)
+        await ingest.gave_up(IngestDocument, 2)
+        assert kinds(await ingest.ingest(FIRST, 2)) == [DocumentUnchanged]
+        assert kinds(await ingest.ingest(FIRST, 2)) == [DocumentUnchanged]
+
+    async def test_a_version_that_was_made_before_rests_until_it_is_redriven(self, ingest: Ingest) -> None:
+        await ingest.ingest(FIRST, 1)
+        assert kinds(await ingest.gave_up(IngestDocument, 1)) == [DocumentRejected]
+        assert await resume_stranded(deps=ingest.deps, silent_s=0) == []
+        again = await ingest.ingest(FIRST, 1)
+        assert kinds(again) == [EmbedChunks]
+        assert kinds(await ingest.embedded(again)) == [DocumentVersionCommitted]
+
+    async def test_what_came_after_or_was_done_is_left_alone(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 2)
+        for revision in (0, 1, 2):
+            assert await ingest.gave_up(IngestDocument, revision) == []
+        await ingest.remove(3)
+        assert await ingest.gave_up(IngestDocument, 2) == []
+        assert await ingest.gave_up(RemoveDocument, 3) == []
+        assert await ingest.gave_up(RemoveDocument, 4) == []
+
+    async def test_an_upload_after_a_removal_shows_as_failed(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 1)
+        await ingest.remove(2)
+        assert kinds(await ingest.gave_up(IngestDocument, 3)) == [DocumentRejected]
+        async with ingest.deps.documents.locked(ID) as locked:
+            assert locked is not None
+            assert not locked.document.is_deleted
+
+    async def test_a_removal_leaves_the_document_and_says_so_and_may_be_redriven(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 1)
+        (event,) = await ingest.gave_up(RemoveDocument, 2)
+        assert isinstance(event.payload, DocumentRejected)
+        assert event.payload.reason == "The document could not be removed: it broke. Remove it again."
+        assert event.payload.name == "guide.md"
+        assert kinds(await ingest.remove(2)) == [DocumentRemoved]
+
+    async def test_nobody_fails_a_document_of_another_team(self, ingest: Ingest) -> None:
+        other = TeamId("blue")
+        await ingest_document(ingest.received(ingest.upload(FIRST, 1, team=other)), deps=ingest.deps)
+        assert await ingest.gave_up(IngestDocument, 2) == []

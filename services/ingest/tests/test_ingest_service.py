@@ -18,6 +18,7 @@ from groundswell.common.blobs import Blobs
 from groundswell.common.bus.admin import ensure_topics
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import consume
+from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received, reply
 from groundswell.common.bus.readers import PartitionReader
 from groundswell.common.contracts.knowledge import (
@@ -31,10 +32,16 @@ from groundswell.common.contracts.knowledge import (
     IngestDocument,
     RemoveDocument,
 )
-from groundswell.common.contracts.message import Message
 from groundswell.common.ids import CorrelationId, TeamId, document_id
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import DOCUMENT_LIFECYCLE, EMBED_CHUNKS, INGEST_DOCUMENT, REMOVE_DOCUMENT, Command
+from groundswell.common.topics import (
+    DOCUMENT_LIFECYCLE,
+    EMBED_CHUNKS,
+    INGEST_DOCUMENT,
+    INGEST_REPLIES,
+    REMOVE_DOCUMENT,
+    Command,
+)
 
 pytestmark = [pytest.mark.connected, pytest.mark.models, pytest.mark.timeout(180)]
 
@@ -73,13 +80,13 @@ class Surroundings:
         outcome = ChunksEmbedded.model_validate(asked.model_dump() | {"content_hashes": hashes})
         return [reply(message, outcome)]
 
-    async def upload(self, content: bytes, revision: int) -> None:
+    async def upload(self, content: bytes, revision: int, name: str = "guide.md") -> None:
         blob = await self._blobs.put(uuid4().hex, content)
         command = IngestDocument(
             document_id=self.document,
             team=self.team,
             source="docs",
-            name="guide.md",
+            name=name,
             revision=revision,
             blob=blob,
             access=(),
@@ -93,7 +100,7 @@ class Surroundings:
         async with asyncio.timeout(WITHIN_S):
             return await self._events.get()
 
-    async def _send(self, topic: Command, payload: Message) -> None:
+    async def _send(self, topic: Command, payload: IngestDocument | RemoveDocument) -> None:
         await self.bus.publisher.publish(
             Outgoing(
                 topic=topic[Tier.STANDARD],
@@ -103,6 +110,8 @@ class Surroundings:
                 tenant=self.team,
                 tier=Tier.STANDARD,
                 deadline=time.time() + 300,
+                epoch=payload.revision,
+                reply_to=ReplyAddress(INGEST_REPLIES.physical_name),
             )
         )
 
@@ -164,6 +173,17 @@ async def test_a_document_is_made_edited_kept_refused_and_removed(around: Surrou
         DocumentRemoved,
     ]
     assert [event.revision for event in (first, same, edited, refused, removed)] == [1, 2, 3, 4, 5]
+
+
+async def test_a_command_that_goes_to_the_dead_letters_is_a_failed_document(around: Surroundings) -> None:
+    async with around.ingest():
+        await around.upload(TEXT.encode(), 1, name="guide\0.md")
+        event = await around.next_event()
+    assert isinstance(event, DocumentRejected)
+    assert (event.code, event.revision) == ("unreadable", 1)
+    assert event.reason == (
+        "The file could not be read: the name of a document or source holds a NUL character. Send it again."
+    )
 
 
 async def test_commands_that_get_lost_are_sent_again(around: Surroundings) -> None:

@@ -9,11 +9,13 @@ import pytest
 from pydantic import SecretStr
 
 from groundswell.common.blobs import Blobs
+from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.contracts.knowledge import IngestDocument, RemoveDocument
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.ids import DocumentId, KeyId, TeamId, document_id
 from groundswell.common.postgres import Postgres, migrate
+from groundswell.common.topics import INGEST_REPLIES
 from groundswell.orchestrator.adapters.postgres_database import Database
 from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
 from groundswell.orchestrator.domain.question import Caller
@@ -33,12 +35,14 @@ class Ingest:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self.heard: list[Any] = []
+        self.messages: list[Outgoing] = []
         self.acts_at_once = False
         self.error: Exception | None = None
 
     async def publish(self, message: Outgoing) -> None:
         if self.error is not None:
             raise self.error
+        self.messages.append(message)
         self.heard.append(message.payload)
         if self.acts_at_once:
             assert isinstance(message.payload, IngestDocument | RemoveDocument)
@@ -140,6 +144,33 @@ async def test_an_upload_is_kept_sent_and_shown_before_ingest_has_seen_it(
         None,
     )
     assert record.sha256 == command.blob.sha256
+
+
+async def test_a_command_that_ingest_gives_up_comes_back_to_ingest_with_its_revision(
+    library: PostgresLibrary, ingest: Ingest
+) -> None:
+    submitted = await upload(library)
+    await ingest.act(ingest.heard[0])
+    await library.remove(BLUE, submitted.document_id)
+    assert [message.epoch for message in ingest.messages] == [command.revision for command in ingest.heard]
+    assert {message.reply_to for message in ingest.messages} == {ReplyAddress(INGEST_REPLIES.physical_name)}
+
+
+async def test_a_document_that_ingest_gave_up_unread_shows_its_name_and_why(
+    library: PostgresLibrary, ingest: Ingest
+) -> None:
+    submitted = await upload(library)
+    unread = ingest.heard[0].model_copy(update={"name": "", "source": ""})
+    await ingest.act(unread, failure="It broke.")
+    record = await library.document(BLUE, submitted.document_id)
+    assert record is not None
+    assert (record.state, record.failure, record.name, record.title, record.source) == (
+        "failed",
+        "It broke.",
+        "faq.md",
+        "faq.md",
+        "docs",
+    )
 
 
 async def test_a_document_is_pending_until_ingest_has_its_newest_revision(

@@ -16,7 +16,7 @@ from groundswell.common.runtime import Service
 from groundswell.common.topics import INGEST_DOCUMENT, INGEST_REPLIES, REMOVE_DOCUMENT
 from groundswell.ingest.adapters.postgres_documents import PostgresDocuments
 from groundswell.ingest.adapters.threaded_reader import ThreadedReader
-from groundswell.ingest.handlers import Deps, ingest_document, remove_document, resume_stranded, take_embedding_outcome
+from groundswell.ingest.handlers import Deps, ingest_document, remove_document, resume_stranded, take_outcome
 from groundswell.ingest.settings import Settings
 
 log = structlog.get_logger(__name__)
@@ -41,7 +41,7 @@ def build() -> Service:
         subscriptions=[
             consume(INGEST_DOCUMENT, partial(ingest_document, deps=deps), slots=settings.ingest_slots),
             consume(REMOVE_DOCUMENT, partial(remove_document, deps=deps)),
-            consume(INGEST_REPLIES, partial(take_embedding_outcome, deps=deps)),
+            consume(INGEST_REPLIES, partial(take_outcome, deps=deps)),
         ],
         resources={"postgres": documents, "tokenizer": reader},
         background=[sweep.run],

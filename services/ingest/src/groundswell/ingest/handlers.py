@@ -79,16 +79,24 @@ async def remove_document(message: Received[RemoveDocument], *, deps: Deps) -> S
     ) as locked:
         document = locked.document
         _check_team(document, command.team)
-        newest = document.newest_revision
-        if newest is not None and (
-            command.revision < newest or (command.revision == newest and not document.is_deleted)
-        ):
+        is_repeated = command.revision == document.newest_revision and document.is_deleted
+        if document.is_past(command.revision) and not is_repeated:
             _count("outdated")
             return []
-        if command.revision != newest:
+        if not is_repeated:
             await locked.remove(command.revision)
             _count("removed")
         return [_event(document, outcomes.removed(document, command.revision, deps.now()), deps, message)]
+
+
+async def take_outcome(
+    message: Received[ChunksEmbedded | CommandFailed | CommandExpired], *, deps: Deps
+) -> Sequence[Outgoing]:
+    """What became of a command: of ingest's own, if it was given up, or of one to the embedder."""
+    payload = message.payload
+    if not isinstance(payload, ChunksEmbedded) and payload.command in outcomes.OWN_COMMANDS:
+        return await _given_up(message, payload, deps)
+    return await take_embedding_outcome(message, deps=deps)
 
 
 async def take_embedding_outcome(
@@ -259,6 +267,26 @@ async def _embedding_failed(message: Received[Message], payload: CommandFailed, 
             await locked.fail(
                 newest.revision, Failure(EMBEDDING_FAILED, f"Embedding failed: {payload.reason}. Send the file again.")
             )
+
+
+async def _given_up(
+    message: Received[Message], payload: CommandFailed | CommandExpired, deps: Deps
+) -> Sequence[Outgoing]:
+    """The envelope's epoch is the revision, its tenant the team: a command that was not understood says no more."""
+    revision, team = message.envelope.epoch, message.envelope.tenant
+    async with deps.documents.enrolled(
+        DocumentId(message.key), team=team, source="", name="", access=access_or_default(team, ())
+    ) as locked:
+        document = locked.document
+        is_gone = document.is_deleted and payload.command == RemoveDocument.type_name()
+        if revision < 1 or document.team != team or is_gone or not document.is_open(revision):
+            return []
+        failure = outcomes.given_up(payload)
+        if revision != document.newest_revision:
+            await locked.skip_revision(revision)
+        await locked.fail(revision, failure)
+        _count("given_up")
+        return [_event(document, outcomes.rejected(document, revision, failure, deps.now()), deps, message)]
 
 
 async def _note(locked: LockedDocument, command: IngestDocument) -> None:

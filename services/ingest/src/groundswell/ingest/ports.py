@@ -38,7 +38,10 @@ class LockedDocument(Protocol):
     async def note_revision(
         self, revision: int, *, source: str, name: str, access: Sequence[str], blob: BlobRef
     ) -> None:
-        """This is the newest revision; its rights hold from here on, and it undoes a removal."""
+        """This is the newest revision; its rights hold from here on, and it undoes a removal and its own failure."""
+
+    async def skip_revision(self, revision: int) -> None:
+        """This is the newest revision, of which nothing else is known; it undoes a removal."""
 
     async def held_hashes(self, content_hashes: Sequence[str]) -> Collection[str]:
         """Those of the hashes that a committed manifest of the document names."""

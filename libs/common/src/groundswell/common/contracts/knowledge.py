@@ -20,7 +20,8 @@ class BlobRef(Message):
 class IngestDocument(Message):
     """Make the bytes of `blob` the newest version of the document `name` in `source`.
 
-    `revision` orders what happens to a document: an effect of a lower one than the newest seen is dropped.
+    `revision` orders what happens to a document: an effect of a lower one than the newest seen is dropped. It is also
+    the envelope's epoch, so that ingest knows it of a command that was given up; the outcome goes to ingest.
     """
 
     document_id: DocumentId
@@ -34,6 +35,8 @@ class IngestDocument(Message):
 
 
 class RemoveDocument(Message):
+    """Remove the document from answers. `revision` and outcomes as of `IngestDocument`."""
+
     document_id: DocumentId
     team: TeamId
     revision: int

@@ -24,10 +24,17 @@ FAILURE = "SELECT code, reason FROM ingest.failures WHERE document_id = %(id)s A
 NOTE_REVISION = """
 WITH source AS (
     INSERT INTO ingest.sources (id, team, name) VALUES (%(source_id)s, %(team)s, %(source)s) ON CONFLICT DO NOTHING
-)
+),
+forgiven AS (DELETE FROM ingest.failures WHERE document_id = %(id)s AND revision = %(revision)s)
 UPDATE ingest.documents
 SET newest_revision = %(revision)s, source = %(source)s, name = %(name)s, access = %(access)s, blob_key = %(blob_key)s,
     content_sha256 = %(content_sha256)s, bytes = %(bytes)s, deleted_at = NULL
+WHERE id = %(id)s
+"""
+
+SKIP_REVISION = """
+UPDATE ingest.documents
+SET newest_revision = %(revision)s, blob_key = NULL, content_sha256 = NULL, bytes = 0, deleted_at = NULL
 WHERE id = %(id)s
 """
 

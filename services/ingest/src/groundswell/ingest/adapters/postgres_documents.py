@@ -87,6 +87,9 @@ class LockedRow:
             bytes=blob.size,
         )
 
+    async def skip_revision(self, revision: int) -> None:
+        await self._execute(sql.SKIP_REVISION, revision=revision)
+
     async def held_hashes(self, content_hashes: Sequence[str]) -> Collection[str]:
         cursor = await self._execute(sql.HELD_HASHES, hashes=list(content_hashes))
         return {row["content_hash"] for row in await cursor.fetchall()}

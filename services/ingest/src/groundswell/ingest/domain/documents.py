@@ -7,6 +7,9 @@ from enum import StrEnum
 from groundswell.common.ids import SHARED_TEAM, DocumentId, TeamId
 from groundswell.common.tiers import Tier
 
+GAVE_UP = "gave_up"
+"""The code of a failure that is the service's, not the file's: the same revision may be sent again."""
+
 
 class VersionState(StrEnum):
     PENDING = "pending"
@@ -65,13 +68,29 @@ class Document:
     newest: Version | None = None
     failure: Failure | None = None
 
+    @property
+    def is_given_up(self) -> bool:
+        """Whether the command of the newest revision went to the dead letters or expired: redriven, it counts."""
+        return self.failure is not None and self.failure.code == GAVE_UP
+
+    def is_past(self, revision: int) -> bool:
+        """Whether what belongs to `revision` was done already, or comes too late."""
+        if self.newest_revision is None or revision > self.newest_revision:
+            return False
+        return revision < self.newest_revision or not self.is_given_up
+
+    def is_open(self, revision: int) -> bool:
+        """Whether `revision` can still come to nothing."""
+        is_pending = self.newest is not None and self.newest.state is VersionState.PENDING
+        return not self.is_past(revision) or (revision == self.newest_revision and is_pending)
+
     def judge(self, revision: int, content_sha256: str) -> Verdict:
         """What becomes of `revision`, which brings bytes with this hash."""
         if self.newest_revision is None:
             return Verdict.NEW_VERSION
         if revision < self.newest_revision:
             return Verdict.OUTDATED
-        if revision == self.newest_revision:
+        if revision == self.newest_revision and not self.is_given_up:
             return Verdict.REPEATED
         is_same = self.newest is not None and self.newest.content_sha256 == content_sha256 and not self.is_deleted
         return Verdict.SAME_CONTENT if is_same else Verdict.NEW_VERSION

@@ -11,15 +11,25 @@ from groundswell.common.contracts.knowledge import (
     DocumentUnchanged,
     DocumentVersionCommitted,
     EmbedChunks,
+    IngestDocument,
+    RemoveDocument,
 )
+from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.ingest.domain.changes import batches
-from groundswell.ingest.domain.documents import Document, Failure, Version
+from groundswell.ingest.domain.documents import GAVE_UP, Document, Failure, Version
 
 MOST_CHUNKS = 64
 MOST_BYTES = 256 * 1024
 """Of chunk texts as JSON in one command; a topic takes 1 MiB."""
 
 REJECTION_CODES = frozenset(get_args(DocumentRejected.model_fields["code"].annotation))
+
+_WORDS = {
+    IngestDocument.type_name(): ("The file", "read", "Send"),
+    RemoveDocument.type_name(): ("The document", "removed", "Remove"),
+}
+OWN_COMMANDS = frozenset(_WORDS)
+"""Commands to ingest; of those to the embedder it takes outcomes too."""
 
 
 def embed_commands(
@@ -63,10 +73,17 @@ def removed(document: Document, revision: int, at: datetime) -> DocumentRemoved:
 
 
 def rejected(document: Document, revision: int, failure: Failure, at: datetime) -> DocumentRejected:
-    """`failure` must be one of reading: its code is in `REJECTION_CODES`."""
-    return DocumentRejected.model_validate(
-        _facts(document, revision, at) | {"code": failure.code, "reason": failure.reason}
-    )
+    """A failure that is not of reading counts as unreadable."""
+    code = failure.code if failure.code in REJECTION_CODES else "unreadable"
+    return DocumentRejected.model_validate(_facts(document, revision, at) | {"code": code, "reason": failure.reason})
+
+
+def given_up(outcome: CommandFailed | CommandExpired) -> Failure:
+    """Why a revision came to nothing, from what the bus says of its command."""
+    what, done, again = _WORDS[outcome.command]
+    if isinstance(outcome, CommandExpired):
+        return Failure(GAVE_UP, f"{what} was not {done} in time. {again} it again.")
+    return Failure(GAVE_UP, f"{what} could not be {done}: {outcome.reason}. {again} it again.")
 
 
 def _facts(document: Document, revision: int, at: datetime) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """The statements of `postgres_library`. `%(teams)s` and `%(access)s` are what the caller may read."""
 
 # What ingest shows, under what was sent to it since: `ahead` means that ingest has not seen the newest submission yet.
+# Of a document whose first revision it could not even read, ingest knows neither source nor name.
 _DOCUMENTS = """
 WITH newest AS (
     SELECT DISTINCT ON (document_id) * FROM orchestrator.submissions
@@ -18,9 +19,10 @@ joined AS (
         coalesce(known.access, newest.access) AS access,
         coalesce(newest.revision > coalesce(known.revision, 0), false) AS ahead,
         known.deleted_at IS NULL AS kept,
-        known.title, known.file_type, known.version, known.chunks, known.state AS known_state, known.failure_reason,
+        nullif(known.title, '') AS title,
+        known.file_type, known.version, known.chunks, known.state AS known_state, known.failure_reason,
         known.created_at, coalesce(known.updated_at, known.created_at) AS known_updated_at,
-        known.source AS known_source, known.name AS known_name, known.bytes AS known_bytes,
+        nullif(known.source, '') AS known_source, nullif(known.name, '') AS known_name, known.bytes AS known_bytes,
         known.sha256 AS known_sha256, known.revision AS known_revision,
         newest.source, newest.name, newest.bytes, newest.sha256, newest.revision, newest.removal, newest.submitted_at
     FROM known FULL JOIN newest ON newest.document_id = known.document_id
@@ -29,9 +31,9 @@ documents AS (
     SELECT
         document_id,
         team,
-        CASE WHEN ahead THEN source ELSE known_source END AS source,
-        CASE WHEN ahead THEN name ELSE known_name END AS name,
-        CASE WHEN kept THEN coalesce(title, name) ELSE name END AS title,
+        CASE WHEN ahead THEN source ELSE coalesce(known_source, source, '') END AS source,
+        CASE WHEN ahead THEN name ELSE coalesce(known_name, name, '') END AS name,
+        CASE WHEN kept THEN coalesce(title, name, '') ELSE name END AS title,
         CASE WHEN kept THEN file_type END AS file_type,
         CASE WHEN kept THEN version END AS version,
         CASE WHEN kept THEN coalesce(chunks, 0) ELSE 0 END AS chunks,

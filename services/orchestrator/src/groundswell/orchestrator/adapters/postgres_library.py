@@ -10,13 +10,14 @@ import structlog
 from psycopg import errors
 from psycopg.rows import DictRow
 
+from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.contracts.knowledge import BlobRef, IngestDocument, RemoveDocument
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import SHARED_TEAM, CorrelationId, DocumentId, TeamId, document_id
 from groundswell.common.postgres import Connection, Postgres
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import INGEST_DOCUMENT, REMOVE_DOCUMENT
+from groundswell.common.topics import INGEST_DOCUMENT, INGEST_REPLIES, REMOVE_DOCUMENT
 from groundswell.orchestrator.adapters import library_statements as sql
 from groundswell.orchestrator.domain.question import Caller
 from groundswell.orchestrator.ports import BlobStore, DocumentRecord, Publisher, SourceRecord, Submission
@@ -113,6 +114,8 @@ class PostgresLibrary:
             tenant=command.team,
             tier=tier,
             deadline=self._clock() + COMMAND_WITHIN_S,
+            epoch=command.revision,
+            reply_to=ReplyAddress(INGEST_REPLIES.physical_name),
         )
         try:
             async with asyncio.timeout(PUBLISH_WITHIN_S):
