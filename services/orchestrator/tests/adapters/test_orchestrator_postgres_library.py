@@ -1,6 +1,7 @@
 """The library in the real PostgreSQL, over the views that ingest's own migrations make."""
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -9,16 +10,18 @@ import pytest
 from pydantic import SecretStr
 
 from groundswell.common.blobs import Blobs
-from groundswell.common.bus.envelope import ReplyAddress
-from groundswell.common.bus.messages import Outgoing
-from groundswell.common.contracts.knowledge import IngestDocument, RemoveDocument
+from groundswell.common.bus.envelope import Envelope, ReplyAddress
+from groundswell.common.bus.messages import Origin, Outgoing, Received
+from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved, IngestDocument, RemoveDocument
 from groundswell.common.errors import Rejected, Unavailable
-from groundswell.common.ids import DocumentId, KeyId, TeamId, document_id
+from groundswell.common.ids import CorrelationId, DocumentId, KeyId, TeamId, document_id, new_message_id
 from groundswell.common.postgres import Postgres, migrate
-from groundswell.common.topics import INGEST_REPLIES
+from groundswell.common.tiers import Tier
+from groundswell.common.topics import DOCUMENT_LIFECYCLE, INGEST_REPLIES
 from groundswell.orchestrator.adapters.postgres_database import Database
 from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
 from groundswell.orchestrator.domain.question import Caller
+from groundswell.orchestrator.handlers import drop_older_uploads
 
 pytestmark = pytest.mark.connected
 
@@ -37,9 +40,13 @@ class Ingest:
         self.heard: list[Any] = []
         self.messages: list[Outgoing] = []
         self.acts_at_once = False
-        self.error: Exception | None = None
+        self.error: BaseException | None = None
+        self.look: Callable[[], Awaitable[object]] | None = None
+        self.seen: object = None
 
     async def publish(self, message: Outgoing) -> None:
+        if self.look is not None:
+            self.seen = await self.look()
         if self.error is not None:
             raise self.error
         self.messages.append(message)
@@ -89,6 +96,17 @@ class Ingest:
             await connection.execute(statement, row)
 
 
+class StubbornBlobs(Blobs):
+    """A store that may refuse to delete."""
+
+    refuses = False
+
+    async def delete(self, key: str) -> None:
+        if self.refuses:
+            raise Unavailable("object store")
+        await super().delete(key)
+
+
 @pytest.fixture
 async def orchestrator(fresh_database: Any) -> AsyncIterator[Postgres]:
     pool = Postgres(SecretStr(fresh_database.dsns["orchestrator"]))
@@ -117,6 +135,20 @@ def library(orchestrator: Postgres, ingest: Ingest, blobs: Blobs) -> PostgresLib
     made = PostgresLibrary(orchestrator, blobs, clock=lambda: 1_795_000_000.0)
     made.publish_by(ingest)
     return made
+
+
+def _received(event: DocumentEvent) -> Received[DocumentEvent]:
+    envelope = Envelope(
+        message_id=new_message_id(),
+        type=event.type_name(),
+        source="ingest",
+        correlation_id=CorrelationId(event.document_id),
+        tenant=event.team,
+        tier=Tier.STANDARD,
+        remaining_ms=1000,
+        sent_ms=0,
+    )
+    return Received(event, envelope, 0.0, Origin(DOCUMENT_LIFECYCLE.physical_name, 0, 0), event.document_id)
 
 
 async def upload(
@@ -302,11 +334,100 @@ async def test_shared_knowledge_is_read_by_all_and_listed_and_removed_by_its_own
     assert await library.remove(SHARED, submitted.document_id)
 
 
-async def test_an_upload_that_was_not_sent_is_not_shown(library: PostgresLibrary, ingest: Ingest) -> None:
-    ingest.error = Unavailable("Kafka")
-    with pytest.raises(Unavailable):
+async def test_an_upload_is_shown_before_ingest_can_know_of_it(library: PostgresLibrary, ingest: Ingest) -> None:
+    ingest.look = lambda: library.documents(BLUE, source=None, states=(), limit=9, after=None)
+    await upload(library)
+    assert isinstance(ingest.seen, list)
+    assert [record.state for record in ingest.seen] == ["pending"]
+
+
+@pytest.mark.parametrize("error", [Unavailable("Kafka"), TimeoutError(), asyncio.CancelledError()])
+async def test_of_an_upload_that_was_not_sent_nothing_is_left(
+    library: PostgresLibrary, ingest: Ingest, tmp_path: Path, error: BaseException
+) -> None:
+    ingest.error = error
+    with pytest.raises(Unavailable if isinstance(error, TimeoutError) else type(error)):
         await upload(library)
     assert await library.documents(BLUE, source=None, states=(), limit=9, after=None) == []
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_without_a_publisher_no_bytes_are_taken(
+    orchestrator: Postgres, ingest: Ingest, blobs: Blobs, tmp_path: Path
+) -> None:
+    library = PostgresLibrary(orchestrator, blobs, clock=lambda: 0.0)
+    with pytest.raises(Unavailable, match="not connected"):
+        await upload(library)
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+
+
+async def test_an_edit_that_was_not_sent_leaves_the_document_as_it_was(
+    library: PostgresLibrary, ingest: Ingest, blobs: Blobs
+) -> None:
+    first = await upload(library)
+    ingest.error = Unavailable("Kafka")
+    with pytest.raises(Unavailable):
+        await upload(library, content=b"# FAQ 2")
+    record = await library.document(BLUE, first.document_id)
+    assert record is not None
+    assert record.revision == first.revision
+    assert await blobs.get(ingest.heard[0].blob) == b"# FAQ"
+
+
+async def test_a_document_whose_removal_was_not_sent_is_still_there(library: PostgresLibrary, ingest: Ingest) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library)
+    ingest.look = lambda: library.document(BLUE, submitted.document_id)
+    ingest.error = Unavailable("Kafka")
+    with pytest.raises(Unavailable):
+        await library.remove(BLUE, submitted.document_id)
+    assert ingest.seen is None
+    assert await library.document(BLUE, submitted.document_id) is not None
+
+
+async def test_of_a_removed_document_nothing_is_kept(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres, tmp_path: Path
+) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library)
+    await library.remove(BLUE, submitted.document_id)
+    facts = {"document_id": submitted.document_id, "team": BLUE.team, "source": "docs", "name": "faq.md", "at": MOMENT}
+    event = DocumentRemoved.model_validate(facts | {"revision": ingest.heard[-1].revision})
+    await drop_older_uploads(_received(event), uploads=library)
+    assert await library.document(BLUE, submitted.document_id) is None
+    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+    async with orchestrator.transaction() as connection:
+        rows = await (await connection.execute("SELECT * FROM orchestrator.submissions")).fetchall()
+    assert rows == []
+
+
+async def test_what_was_sent_after_a_removal_is_kept(library: PostgresLibrary, ingest: Ingest, blobs: Blobs) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library)
+    await library.remove(BLUE, submitted.document_id)
+    ingest.acts_at_once = False
+    again = await upload(library)
+    await library.drop_older(submitted.document_id, ingest.heard[1].revision + 1)
+    record = await library.document(BLUE, submitted.document_id)
+    assert record is not None
+    assert (record.state, record.revision) == ("pending", again.revision)
+    assert await blobs.get(ingest.heard[2].blob) == b"# FAQ"
+
+
+async def test_bytes_that_cannot_be_deleted_now_are_deleted_later(
+    orchestrator: Postgres, ingest: Ingest, tmp_path: Path
+) -> None:
+    blobs = StubbornBlobs(f"file://{tmp_path}/blobs")
+    library = PostgresLibrary(orchestrator, blobs, clock=lambda: 1_795_000_000.0)
+    library.publish_by(ingest)
+    submitted = [await upload(library, content=b"%d" % number) for number in range(2)]
+    blobs.refuses = True
+    with pytest.raises(Unavailable):
+        await library.drop_older(submitted[1].document_id, submitted[1].revision)
+    blobs.refuses = False
+    await library.drop_older(submitted[1].document_id, submitted[1].revision)
+    with pytest.raises(Rejected):
+        await blobs.get(ingest.heard[0].blob)
 
 
 async def test_before_ingest_has_made_its_views_the_library_is_unavailable(

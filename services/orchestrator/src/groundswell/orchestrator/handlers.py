@@ -7,7 +7,7 @@ from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased
 from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
-from groundswell.common.contracts.knowledge import DocumentEvent
+from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
 from groundswell.common.ids import CorrelationId
@@ -51,8 +51,10 @@ def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
 
 
 async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploads) -> Sequence[Outgoing]:
-    """Ingest has gone past older revisions of the document: their bytes need not stay."""
-    await uploads.drop_older(message.payload.document_id, message.payload.revision)
+    """Ingest has gone past older revisions of the document, and past the removal of one that is gone."""
+    event = message.payload
+    first_kept = event.revision + 1 if isinstance(event, DocumentRemoved) else event.revision
+    await uploads.drop_older(event.document_id, first_kept)
     return []
 
 

@@ -185,14 +185,17 @@ class Library(Protocol):
     async def upload(
         self, caller: Caller, *, source: str, name: str, content: bytes, modified: datetime | None
     ) -> Submission:
-        """Keep the bytes and send them to ingest. A document of that name in that source gets a new revision."""
+        """Keep the bytes and send them to ingest. A document of that name in that source gets a new revision.
+
+        Raises Unavailable if that cannot be done; then nothing is kept.
+        """
 
     async def remove(self, caller: Caller, document: DocumentId) -> bool:
-        """False if the caller's team has no such document."""
+        """False if the caller's team has no such document. Raises Unavailable; then it shows again."""
 
 
 class Uploads(Protocol):
     """Bytes that were sent to ingest."""
 
     async def drop_older(self, document: DocumentId, revision: int) -> None:
-        """Delete what was uploaded for revisions before `revision`. Raises Unavailable."""
+        """Delete what was kept of revisions before `revision`, bytes too. Raises Unavailable: to be called again."""

@@ -89,6 +89,11 @@ VALUES
 
 SEEN_REVISION = "SELECT revision FROM ingest.documents_overview WHERE document_id = %(document)s"
 
-OLDER_SUBMISSIONS = """
-DELETE FROM orchestrator.submissions WHERE document_id = %(document)s AND revision < %(revision)s RETURNING blob_key
+TAKE_BACK = "DELETE FROM orchestrator.submissions WHERE document_id = %(document)s AND revision = %(revision)s"
+
+OLDER_BLOBS = """
+SELECT blob_key FROM orchestrator.submissions
+WHERE document_id = %(document)s AND revision < %(revision)s AND blob_key IS NOT NULL
 """
+
+DROP_OLDER = "DELETE FROM orchestrator.submissions WHERE document_id = %(document)s AND revision < %(revision)s"

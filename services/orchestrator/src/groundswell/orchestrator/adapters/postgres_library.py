@@ -73,8 +73,8 @@ class PostgresLibrary:
     async def upload(
         self, caller: Caller, *, source: str, name: str, content: bytes, modified: datetime | None
     ) -> Submission:
+        self._require_publisher()
         submission = Submission(document_id(caller.team, source, name), await self._next_revision())
-        access = _default_access(caller.team)
         blob = await self._blobs.put(f"documents/{submission.document_id}/{submission.revision}", content)
         command = IngestDocument(
             document_id=submission.document_id,
@@ -83,11 +83,11 @@ class PostgresLibrary:
             name=name,
             revision=submission.revision,
             blob=blob,
-            access=access,
+            access=_default_access(caller.team),
             modified=modified,
         )
-        await self._publish(INGEST_DOCUMENT[Tier.STANDARD], command, Tier.STANDARD)
-        await self._note(submission, caller.team, source=source, name=name, access=access, blob=blob)
+        async with self._noted(submission, caller.team, source=source, name=name, blob=blob):
+            await self._publish(INGEST_DOCUMENT[Tier.STANDARD], command, Tier.STANDARD)
         return submission
 
     async def remove(self, caller: Caller, document: DocumentId) -> bool:
@@ -97,15 +97,17 @@ class PostgresLibrary:
             return False
         submission = Submission(document, await self._next_revision())
         command = RemoveDocument(document_id=document, team=caller.team, revision=submission.revision)
-        await self._publish(REMOVE_DOCUMENT[Tier.INTERACTIVE], command, Tier.INTERACTIVE)
-        access = _default_access(caller.team)
-        await self._note(submission, caller.team, source=record.source, name=record.name, access=access, blob=None)
+        async with self._noted(submission, caller.team, source=record.source, name=record.name, blob=None):
+            await self._publish(REMOVE_DOCUMENT[Tier.INTERACTIVE], command, Tier.INTERACTIVE)
         await self._until_seen(submission)
         return True
 
-    async def _publish(self, topic: str, command: IngestDocument | RemoveDocument, tier: Tier) -> None:
+    def _require_publisher(self) -> Publisher:
         if self._publisher is None:
             raise Unavailable("Kafka is not connected yet")
+        return self._publisher
+
+    async def _publish(self, topic: str, command: IngestDocument | RemoveDocument, tier: Tier) -> None:
         message = Outgoing(
             topic=topic,
             payload=command,
@@ -119,45 +121,48 @@ class PostgresLibrary:
         )
         try:
             async with asyncio.timeout(PUBLISH_WITHIN_S):
-                await self._publisher.publish(message)
+                await self._require_publisher().publish(message)
         except TimeoutError:
             raise Unavailable("Kafka does not take the document", retry_after_s=2.0) from None
 
-    async def _note(
-        self,
-        submission: Submission,
-        team: TeamId,
-        *,
-        source: str,
-        name: str,
-        access: tuple[str, ...],
-        blob: BlobRef | None,
-    ) -> None:
-        """Show it as on its way until ingest's view has the revision."""
+    @asynccontextmanager
+    async def _noted(
+        self, submission: Submission, team: TeamId, *, source: str, name: str, blob: BlobRef | None
+    ) -> AsyncIterator[None]:
+        """Show it as on its way until ingest's view has the revision. If the block fails, nothing was accepted."""
         row = {
             "document": submission.document_id,
             "revision": submission.revision,
             "team": team,
             "source": source,
             "name": name,
-            "access": list(access),
+            "access": list(_default_access(team)),
             "removal": blob is None,
             "blob_key": blob.key if blob else None,
             "bytes": blob.size if blob else 0,
             "sha256": blob.sha256 if blob else None,
         }
-        async with self._reading() as connection:
-            await connection.execute(sql.SUBMIT, row)
+        try:
+            await self._rows(sql.SUBMIT, **row)
+            yield
+        except BaseException:
+            await self._take_back(submission, blob)
+            raise
+
+    async def _take_back(self, submission: Submission, blob: BlobRef | None) -> None:
+        try:
+            await self._rows(sql.TAKE_BACK, document=submission.document_id, revision=submission.revision)
+            if blob is not None:
+                await self._blobs.delete(blob.key)
+        except Unavailable as error:
+            log.warning("submission not taken back", document_id=submission.document_id, reason=error.reason)
 
     async def drop_older(self, document: DocumentId, revision: int) -> None:
         """Ingest has what it needs of submissions that it has gone past; their bytes need not stay."""
-        for row in await self._rows(sql.OLDER_SUBMISSIONS, document=document, revision=revision):
-            if row["blob_key"] is None:
-                continue
-            try:
-                await self._blobs.delete(row["blob_key"])
-            except Unavailable as error:
-                log.warning("blob not deleted", document_id=document, reason=error.reason)
+        # Bytes first: a row without its bytes is dropped the next time, bytes without a row never.
+        for row in await self._rows(sql.OLDER_BLOBS, document=document, revision=revision):
+            await self._blobs.delete(row["blob_key"])
+        await self._rows(sql.DROP_OLDER, document=document, revision=revision)
 
     async def _until_seen(self, submission: Submission) -> None:
         for _ in range(LOOKS):
@@ -176,7 +181,7 @@ class PostgresLibrary:
     async def _rows(self, statement: LiteralString, **values: object) -> list[DictRow]:
         async with self._reading() as connection:
             cursor = await connection.execute(statement, values)
-            return await cursor.fetchall()
+            return await cursor.fetchall() if cursor.description else []
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Connection]:
