@@ -26,6 +26,7 @@ class StoredDocument:
     texts: dict[int, Reading] = field(default_factory=dict)
     committed: set[int] = field(default_factory=set)
     live: dict[str, bool] = field(default_factory=dict)
+    access: dict[str, tuple[str, ...]] = field(default_factory=dict)
     failures: dict[int, Failure] = field(default_factory=dict)
     is_silent: bool = False
 
@@ -103,12 +104,13 @@ class MemoryRow:
 
     async def held_hashes(self, content_hashes: Sequence[str]) -> Collection[str]:
         held = {chunk.content_hash for number in self._stored.committed for chunk in self._stored.texts[number].chunks}
-        return held & set(content_hashes)
+        return {each for each in held & set(content_hashes) if self._stored.access[each] == self._stored.row.access}
 
     async def add_version(self, version: Version, reading: Reading, wanted: Sequence[Chunk]) -> None:
         self._stored.row = replace(self._stored.row, newest=version, versions=version.number)
         self._stored.texts[version.number] = reading
         self._stored.live |= {chunk.content_hash: False for chunk in wanted}
+        self._stored.access |= {chunk.content_hash: self._stored.row.access for chunk in wanted}
 
     async def restart_version(self, revision: int) -> None:
         self._change_newest(revision=revision, state=VersionState.PENDING)

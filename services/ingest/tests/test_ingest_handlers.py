@@ -262,6 +262,34 @@ class TestAnEdit:
         assert (event.payload.version, event.payload.revision) == (1, 2)
 
 
+class TestAChangeOfRights:
+    ALL, BOARD = ("organisation",), ("group:board",)
+
+    async def test_it_holds_at_once_and_the_index_is_told_of_every_chunk(self, ingest: Ingest) -> None:
+        first = await ingest.ingest(FIRST, 1)
+        await ingest.embedded(first)
+        again = await ingest.ingest(FIRST, 2, access=self.ALL)
+        assert texts(again) == texts(first)
+        assert {command.payload.access for command in again if isinstance(command.payload, EmbedChunks)} == {self.ALL}
+        async with ingest.deps.documents.locked(ID) as locked:
+            assert locked is not None
+            assert locked.document.access == self.ALL
+        assert kinds(await ingest.embedded(again)) == [DocumentVersionCommitted]
+        assert kinds(await ingest.ingest(FIRST, 3, access=self.ALL)) == [DocumentUnchanged]
+
+    async def test_with_a_new_text_unchanged_chunks_are_sent_too(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 1)
+        whole = texts(await ingest.ingest(SECOND, 2, access=self.ALL))
+        assert any("first section" in text for text in whole)
+
+    async def test_a_revert_sends_the_chunks_that_the_index_has_under_other_rights(self, ingest: Ingest) -> None:
+        await ingest.make_live(FIRST, 1)
+        await ingest.embedded(await ingest.ingest(SECOND, 2, access=self.BOARD))
+        reverted = texts(await ingest.ingest(FIRST, 3, access=self.BOARD))
+        assert len(reverted) == 1
+        assert "few other words" in reverted[0]
+
+
 class TestRedelivery:
     async def test_an_upload_delivered_five_times_is_one_version(self, ingest: Ingest) -> None:
         delivered = [await ingest.ingest(FIRST, 1) for _ in range(5)]

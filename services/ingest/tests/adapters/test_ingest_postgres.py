@@ -299,8 +299,8 @@ WITH made AS (
     SELECT id, v, v, '', '', '', 'text', 1000, 0, CASE v WHEN 2 THEN 'live' ELSE 'superseded' END, 'bulk', now(), now()
     FROM made, generate_series(1, 2) AS v RETURNING document_id, version
 ), chunks AS (
-    INSERT INTO ingest.chunks (document_id, content_hash, chunk_id, text, state)
-    SELECT id, md5(n::text), md5(id || '/' || n)::uuid, repeat('word ', 150), 'live'
+    INSERT INTO ingest.chunks (document_id, content_hash, chunk_id, text, state, access)
+    SELECT id, md5(n::text), md5(id || '/' || n)::uuid, repeat('word ', 150), 'live', '{team:red}'
     FROM made, generate_series(0, 999) AS n RETURNING document_id, content_hash
 )
 INSERT INTO ingest.manifest_entries

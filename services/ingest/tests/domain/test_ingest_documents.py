@@ -75,7 +75,12 @@ def document(
 def test_revisions_are_judged_by_order_and_content(
     known: Document, revision: int, content: str, verdict: Verdict
 ) -> None:
-    assert known.judge(revision, content) is verdict
+    assert known.judge(revision, content, ("team:red",)) is verdict
+
+
+def test_the_same_content_under_other_rights_is_a_version_of_its_own() -> None:
+    assert document().judge(6, "old", ("organisation",)) is Verdict.NEW_VERSION
+    assert document().judge(5, "old", ("organisation",)) is Verdict.REPEATED
 
 
 @pytest.mark.parametrize(

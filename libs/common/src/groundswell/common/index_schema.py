@@ -6,7 +6,9 @@ from enum import StrEnum
 class ChunkProperty(StrEnum):
     """Properties of a chunk object.
 
-    BM25 searches `LEXEMES` alone; the others are for filters and may lag behind PostgreSQL.
+    BM25 searches `LEXEMES` alone. `SOURCE`, `DOCUMENT_ID` and `FILE_TYPE` never change and may be filtered by; so may
+    `ACCESS`: with another list every chunk is sent again, and until then a wider one finds too little, never too much,
+    for PostgreSQL decides. `NAME`, `TITLE` and `UPDATED` are those of the version that last sent the chunk.
     """
 
     TEXT = "text"

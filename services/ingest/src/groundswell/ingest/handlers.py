@@ -53,16 +53,17 @@ async def ingest_document(message: Received[IngestDocument], *, deps: Deps) -> S
     if "\0" in command.name + command.source:
         raise Rejected("the name of a document or source holds a NUL character")
     reading: Reading | Rejection | None = None
+    access = access_or_default(command.team, command.access)
     while True:
         async with deps.documents.enrolled(
             command.document_id,
             team=command.team,
             source=command.source,
             name=command.name,
-            access=access_or_default(command.team, command.access),
+            access=access,
         ) as locked:
             _check_team(locked.document, command.team)
-            verdict = locked.document.judge(command.revision, command.blob.sha256)
+            verdict = locked.document.judge(command.revision, command.blob.sha256, access)
             if verdict is not Verdict.NEW_VERSION:
                 return await _acknowledge(message, locked, verdict, deps)
             if reading is not None:

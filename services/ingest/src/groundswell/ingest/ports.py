@@ -44,7 +44,7 @@ class LockedDocument(Protocol):
         """This is the newest revision, of which nothing else is known; it undoes a removal."""
 
     async def held_hashes(self, content_hashes: Sequence[str]) -> Collection[str]:
-        """Those of the hashes that a committed manifest of the document names."""
+        """Those of the hashes that a committed manifest of the document names and the index has under its rights."""
 
     async def add_version(self, version: Version, reading: Reading, wanted: Sequence[Chunk]) -> None:
         """Store text, manifest and the rows of the `wanted` chunks; a pending version before it is superseded."""

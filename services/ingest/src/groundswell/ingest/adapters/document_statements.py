@@ -39,11 +39,13 @@ WHERE id = %(id)s
 """
 
 HELD_HASHES = """
-SELECT content_hash FROM unnest(%(hashes)s::text[]) AS new (content_hash)
-WHERE EXISTS (
+SELECT chunks.content_hash FROM ingest.chunks
+JOIN ingest.documents ON documents.id = chunks.document_id AND documents.access = chunks.access
+WHERE chunks.document_id = %(id)s AND chunks.content_hash = ANY(%(hashes)s) AND EXISTS (
     SELECT FROM ingest.manifest_entries AS entries
     JOIN ingest.document_versions AS versions USING (document_id, version)
-    WHERE entries.document_id = %(id)s AND entries.content_hash = new.content_hash AND versions.committed_at IS NOT NULL
+    WHERE entries.document_id = %(id)s AND entries.content_hash = chunks.content_hash
+        AND versions.committed_at IS NOT NULL
 )
 """
 
@@ -63,9 +65,10 @@ VALUES
 """
 
 WANT_CHUNK = """
-INSERT INTO ingest.chunks (document_id, content_hash, chunk_id, text, state)
-VALUES (%(id)s, %(content_hash)s, %(chunk_id)s, %(text)s, 'wanted')
-ON CONFLICT (document_id, content_hash) DO UPDATE SET state = 'wanted', text = excluded.text
+INSERT INTO ingest.chunks (document_id, content_hash, chunk_id, text, state, access)
+SELECT id, %(content_hash)s, %(chunk_id)s, %(text)s, 'wanted', access FROM ingest.documents WHERE id = %(id)s
+ON CONFLICT (document_id, content_hash)
+DO UPDATE SET state = 'wanted', text = excluded.text, access = excluded.access
 """
 
 COPY_MANIFEST = """

@@ -84,16 +84,18 @@ class Document:
         is_pending = self.newest is not None and self.newest.state is VersionState.PENDING
         return not self.is_past(revision) or (revision == self.newest_revision and is_pending)
 
-    def judge(self, revision: int, content_sha256: str) -> Verdict:
-        """What becomes of `revision`, which brings bytes with this hash."""
+    def judge(self, revision: int, content_sha256: str, access: tuple[str, ...]) -> Verdict:
+        """What becomes of `revision`, which brings bytes with this hash. Other rights make a version of their own: the
+        index must learn them of every chunk.
+        """
         if self.newest_revision is None:
             return Verdict.NEW_VERSION
         if revision < self.newest_revision:
             return Verdict.OUTDATED
         if revision == self.newest_revision and not self.is_given_up:
             return Verdict.REPEATED
-        is_same = self.newest is not None and self.newest.content_sha256 == content_sha256 and not self.is_deleted
-        return Verdict.SAME_CONTENT if is_same else Verdict.NEW_VERSION
+        is_same = self.newest is not None and self.newest.content_sha256 == content_sha256 and self.access == access
+        return Verdict.SAME_CONTENT if is_same and not self.is_deleted else Verdict.NEW_VERSION
 
 
 def access_or_default(team: TeamId, access: tuple[str, ...]) -> tuple[str, ...]:
