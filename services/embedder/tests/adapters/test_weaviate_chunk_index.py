@@ -3,7 +3,9 @@
 import uuid
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import numpy as np
 import pytest
@@ -76,6 +78,22 @@ async def test_what_is_stored_is_found_by_lexemes_by_vector_and_by_filter(
     )
     assert str(by_vector.objects[0].uuid) == objects[1].id
     assert by_vector.objects[0].metadata.distance == pytest.approx(0, abs=1e-5)
+
+
+async def test_nothing_that_is_stored_waits_in_memory_for_a_kill(
+    index: WeaviateIndex, weaviate: Weaviate, collection: str, components: "Addresses", make_command: "MakeCommand"
+) -> None:
+    await index.store(BLUE, _objects(make_command(*(f"passage {number}" for number in range(60)))))
+    stored = _vector_log_bytes(components, collection)
+    await weaviate.tenant(collection, "blue").data.delete_many(Filter.by_id().equal(uuid.uuid4()))  # flushes
+    assert stored == _vector_log_bytes(components, collection) > 0
+
+
+def _vector_log_bytes(components: "Addresses", collection: str) -> int:
+    home = Path(urlsplit(components.object_store_url).path).parent
+    logs = list((home / "weaviate" / collection.lower() / "blue").glob("*.commitlog.d/*"))
+    assert logs, "no log of the vector index"
+    return sum(log.stat().st_size for log in logs)
 
 
 async def test_storing_again_overwrites_the_properties(

@@ -6,6 +6,7 @@ from uuid import UUID
 import structlog
 from weaviate.classes.config import Configure, DataType, Property, Tokenization
 from weaviate.classes.data import DataObject
+from weaviate.classes.query import Filter
 from weaviate.collections.classes.types import WeaviateField
 from weaviate.exceptions import UnexpectedStatusCodeError, WeaviateBatchError, WeaviateInsertManyAllFailedError
 
@@ -19,6 +20,8 @@ OBJECTS_PER_INSERT = 200
 """A request of about a megabyte: far below the limit of gRPC, large enough that its overhead does not count."""
 INSERT_WITHIN_S = 30.0
 SCHEMA_WITHIN_S = 10.0
+
+_NO_OBJECT = UUID(int=0)
 
 log = structlog.get_logger(__name__)
 
@@ -58,6 +61,17 @@ class WeaviateIndex:
         if missing:
             log.error("chunks not stored", refused=refused, missing=missing, given=len(objects))
             raise ChunksNotStored(missing, len(objects))
+        await self._flush(team)
+
+    async def _flush(self, team: TeamId) -> None:
+        """Have the vectors written that were inserted before.
+
+        Weaviate 1.39 flushes the log of its vector index before an insert's vectors are in it: up to 32 KiB of them
+        stay in memory, and after a kill they would be missing from every search while their objects are there. A batch
+        delete flushes at its end, also one that deletes nothing.
+        """
+        async with self._weaviate.calling("flush", INSERT_WITHIN_S):
+            await self._weaviate.tenant(self._collection, team).data.delete_many(Filter.by_id().equal(_NO_OBJECT))
 
     async def _insert(self, team: TeamId, objects: Sequence[ChunkObject]) -> int:
         """Write; returns how many the index refused."""
