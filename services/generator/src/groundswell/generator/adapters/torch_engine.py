@@ -52,8 +52,8 @@ class TorchEngine:
         self._command = command
         self._variables = {
             "OMP_NUM_THREADS": str(threads),
-            # threads that wait for each other spin for milliseconds by default: beside other work on the same cores a
-            # token then takes up to ten times as long, and on idle cores it is no faster
+            # threads that wait for each other spin for milliseconds by default: a tenth or two faster on idle cores,
+            # but beside other work on the same cores a token then takes up to ten times as long
             "GOMP_SPINCOUNT": "1000",
             "TOKENIZERS_PARALLELISM": "false",
             "HF_HUB_OFFLINE": "1",
