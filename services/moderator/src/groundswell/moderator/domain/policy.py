@@ -67,4 +67,10 @@ def _first_violation(copy: Normalised, rules: Sequence[Rule], overlap: int) -> t
 
 
 def _unreleased(spans: Iterator[Span], copy: Normalised, overlap: int) -> Iterator[Span]:
-    return (span for span in spans if copy.end_in_source(span.end) > overlap)
+    """Spans that reach past the overlap. Nothing that was cleared can begin one: what begins at the very edge of the
+    window only seems to, because what stands before it, which a rule may look at, is not in the window.
+    """
+    at_edge = 1 if overlap else 0
+    return (
+        span for span in spans if copy.end_in_source(span.end) > overlap and copy.start_in_source(span.start) >= at_edge
+    )
