@@ -48,11 +48,24 @@ class StackArbiter(Arbiter):  # type: ignore[misc]
             yield gen.multi([watcher._stop(close_output_streams) for watcher in wave])  # noqa: SLF001 - as its base does
 
 
-def watcher_for(program: Program, home: Home) -> Watcher:
+class StackWatcher(Watcher):  # type: ignore[misc]
+    """Lets go of the pipes of a dead process before circus closes them.
+
+    Left registered, their numbers come again with the next process of another program, which then can never start.
+    """
+
+    def reap_process(self, pid: int, status: int | None = None) -> None:
+        process = self.processes.get(pid)
+        if process is not None and self.stream_redirector is not None:
+            self.stream_redirector.remove_redirections(process)
+        super().reap_process(pid, status)
+
+
+def watcher_for(program: Program, home: Home) -> StackWatcher:
     """Both streams of a program go into one rotated file; a program that cannot be executed is tried five times."""
     stream = FileStream(filename=str(home.logs / f"{program.name}.log"), max_bytes=LOG_BYTES, backup_count=LOG_BACKUPS)
     head, *rest = _command(program)
-    return Watcher(
+    return StackWatcher(
         program.name,
         shlex.quote(head),
         args=rest,
