@@ -13,9 +13,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 LONG = " ".join(f"word{number}" for number in range(150))
 RUNNING = "groundswell_running_attempts"
-DEADLINE_S = 8
-SWEPT_S = DEADLINE_S + 20
-TERMINAL = {"completed", "refused", "failed", "expired", "cancelled"}
+PATIENT_S = 60
+IMPATIENT_S = 4
+"""Less than the long answer takes."""
 
 
 def state(stack: Any, request_id: str, key: str) -> dict[str, Any]:
@@ -28,28 +28,27 @@ def in_the_middle(clients: list[Any]) -> bool:
     return all(client.text and not client.over for client in clients)
 
 
-@pytest.mark.parametrize("service", ["generator", "moderator", "retriever"])
-def test_every_stream_ends_once_when_a_service_is_killed(
-    stack: Any, service: str, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
+@pytest.mark.parametrize("victim", ["generator", "moderator", "retriever", "kafka", "postgres"])
+def test_every_accepted_request_ends_once_although_something_is_killed(
+    stack: Any, victim: str, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:
-    key = stack.key_for(f"conserved-{service}")
-    clients = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": DEADLINE_S}) for number in range(3)]
-    wait_until(lambda: in_the_middle(clients), what="three streams under way")
-    stack.kill(service)
-    # needs every service of a question's path
-    clients += [ask_beside("And after it?", key, model="docs-qa", groundswell={"deadline_s": DEADLINE_S})]
+    key = stack.key_for(f"conserved-{victim}")
+    patient = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(3)]
+    impatient = ask_beside(LONG, key, groundswell={"deadline_s": IMPATIENT_S})
+    wait_until(lambda: in_the_middle(patient), what="three streams under way")
+    just_accepted = ask_beside("Is there anything?", key, model="docs-qa", groundswell={"deadline_s": PATIENT_S})
+    wait_until(lambda: just_accepted.status, what="a question accepted")
+    stack.kill(victim)
 
-    wait_until(lambda: all(client.over for client in clients), what="every stream over", within_s=DEADLINE_S + 8)
+    clients = [*patient, impatient, just_accepted]
+    wait_until(lambda: all(client.over for client in clients), what="every stream over", within_s=PATIENT_S)
     for client in clients:
         kept = state(stack, client.request_id, key)
         assert (client.broken, client.done, len(client.endings)) == (None, 1, 1), client.endings
-        assert kept["state"] in TERMINAL
-        if client.endings == ["stop"]:
-            assert kept["state"] == "completed"
-            assert client.text == kept["answer"]["choices"][0]["message"]["content"]
-        else:
-            assert client.endings == [kept["error"]["code"]]
-    assert all(client.question.startswith(client.text) for client in clients[:3])
+        assert kept["state"] == ("expired" if client is impatient else "completed")
+    assert [client.text for client in patient] == [client.question for client in patient]
+    assert LONG.startswith(impatient.text)
+    assert impatient.endings == ["deadline_exceeded"]
 
 
 def test_a_generator_that_drains_hands_its_answer_to_the_other_without_a_gap(
@@ -84,7 +83,7 @@ def test_requests_of_a_killed_orchestrator_become_terminal(
     def swept() -> bool:
         return all(state(stack, client.request_id, key)["state"] == "expired" for client in clients)
 
-    wait_until(swept, what="both requests expired", within_s=SWEPT_S)
+    wait_until(swept, what="both requests expired", within_s=30)
     assert all(client.endings == [] for client in clients)
 
 
