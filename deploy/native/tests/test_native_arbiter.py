@@ -21,7 +21,7 @@ async def test_a_process_that_died_leaves_no_pipe_that_another_program_would_stu
     await first._start()
     [pid] = first.processes
     # dies and is reaped before the loop has seen the end of its output
-    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)  # noqa: ASYNC222 - the loop must not run
     first.reap_process(pid)
     await second._start()
     assert len(second.processes) == 1
