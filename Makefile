@@ -7,6 +7,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.installed
 STACK := $(BIN)/python -m groundswell.native
+PYTEST := $(BIN)/pytest -q -n 2 --dist loadfile
 MEMBERS := $(patsubst %/pyproject.toml,%,$(wildcard libs/*/pyproject.toml services/*/pyproject.toml deploy/native/pyproject.toml))
 LANGUAGE_MODEL := $(or $(GROUNDSWELL_MODEL),qwen2.5-0.5b)
 
@@ -32,11 +33,11 @@ check: $(READY) ## format, lint, types, import contracts, generated files, unit 
 	$(BIN)/mypy conftest.py libs services deploy tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m groundswell.common.generate --check
-	$(BIN)/pytest -q -m "not connected and not e2e and not models"
+	$(PYTEST) -m "not connected and not e2e and not models"
 
 connected: $(READY)
 	$(STACK) provide --model minilm --model smollm2-135m
-	$(BIN)/pytest -q -m "connected or models"
+	$(PYTEST) -m "connected or models"
 
 e2e: $(READY)
 	$(STACK) provide --model minilm

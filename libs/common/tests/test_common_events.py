@@ -134,18 +134,20 @@ async def test_subscribers_whose_consumer_stands_still_end_so_that_their_process
 
 
 async def test_an_event_that_takes_long_is_waited_for(bench: Bench) -> None:
-    event, held = bench.line.event, asyncio.Event()
+    event, began, held = bench.line.event, asyncio.Event(), asyncio.Event()
 
     async def hold(_message: Received[Told]) -> Sequence[Outgoing]:
+        began.set()
         await held.wait()
         return []
 
     async with bench.working() as bus:
-        subscribers = EventSubscribers([subscribe(event, hold)], bus.context, patience_s=0.02)
+        subscribers = EventSubscribers([subscribe(event, hold)], bus.context, patience_s=2)
         for number in range(2):
             await bench.publisher.publish(bench.tell(number, event))
         await subscribers.start()
-        await asyncio.wait(subscribers.watching, timeout=0.5)
+        await began.wait()
+        await asyncio.wait(subscribers.watching, timeout=4)
         assert not subscribers.watching[0].done()
         held.set()
         await bench.until_committed(event.physical_name, 2)

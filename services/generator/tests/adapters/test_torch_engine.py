@@ -141,9 +141,9 @@ async def test_a_process_that_goes_wrong_fails_its_jobs_and_is_started_again(dee
 
 
 async def test_an_idle_process_may_be_silent_for_as_long_as_it_likes() -> None:
-    async with running(step_timeout_s=0.05) as engine:
+    async with running(step_timeout_s=0.5) as engine:
         await rest_of(submit(engine, job("hello")))
-        await asyncio.wait({asyncio.create_task(until(lambda: not engine.ready))}, timeout=0.2)
+        await asyncio.wait({asyncio.create_task(until(lambda: not engine.ready))}, timeout=1)
         assert engine.ready
 
 
