@@ -94,6 +94,23 @@ def test_explain_says_how_the_answer_came_about(platform: Any, groundswell: Any)
         assert told in out
 
 
+@pytest.mark.parametrize(
+    ("about", "told"),
+    [
+        ({"passages": 4, "timings_ms": {"retrieval": 45.2}}, "passages    4\n"),
+        ({"passages": 0, "timings_ms": {"retrieval": 45.2}}, "passages    none was close enough to the question\n"),
+        ({"passages": 0, "timings_ms": {"total": 45.2}}, ""),
+    ],
+)
+def test_explain_says_how_many_passages_were_found_if_any_were_looked_for(
+    platform: Any, groundswell: Any, about: Any, told: str
+) -> None:
+    last = chunk(finish="stop", groundswell=ABOUT | about)
+    platform.on("POST", CHAT, platform.events(chunk("Yes."), last, USAGE, "[DONE]"))
+    lines = groundswell("ask", "Is it?", "--explain").out.splitlines(keepends=True)
+    assert "".join(line for line in lines if line.startswith("passages")) == told
+
+
 def test_json_is_one_document_and_nothing_else(platform: Any, groundswell: Any) -> None:
     message = {"role": "assistant", "content": "Yes.", "refusal": None}
     whole = {"choices": [{"index": 0, "message": message, "finish_reason": "stop"}], "groundswell": ABOUT}

@@ -37,7 +37,7 @@ def test_a_second_run_has_nothing_to_do(platform: Any, groundswell: Any, docs: P
     groundswell("ingest", str(docs))
     platform.asked.clear()
     ran = groundswell("ingest", str(docs))
-    assert ran.out.startswith(f"{docs}: nothing to do, 3 documents unchanged\n")
+    assert ran.out.startswith(f"{docs}: nothing to do, 3 unchanged\n")
     assert platform.sent("POST") == platform.sent("DELETE") == []
 
 

@@ -102,7 +102,8 @@ def check_http_port(port: int) -> Check:
         try:
             probe.bind(("127.0.0.1", port))
         except OSError:
-            return Check("http port", False, f"{port} is taken", "the next free one will be used", serious=False)
+            advice = "fine if this checkout's stack runs already; else the next free one will be used"
+            return Check("http port", False, f"{port} is taken", advice, serious=False)
     return Check("http port", True, str(port))
 
 

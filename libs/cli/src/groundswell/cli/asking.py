@@ -9,9 +9,10 @@ from httpx_sse import EventSource, SSEError
 
 from groundswell.cli.api import Api, Json
 from groundswell.cli.errors import CommandFailedError
-from groundswell.cli.terminal import one_line, say, write
+from groundswell.cli.terminal import one_line, say, waiting, write
 
 QUOTE_CHARACTERS = 240
+WAITING = "waiting for the first text (if it takes long: `groundswell status`; Ctrl-C gives up)"
 WHOLE_ANSWER_S = 6 * 3600.0 + 60
 """Without a stream nothing comes until the end, and the server ends every request at its deadline: this is later."""
 _STAGES = {
@@ -60,9 +61,11 @@ def ask_streaming(api: Api, body: Json, *, explain: bool) -> None:
     """Print the answer while it comes. Raises CommandFailedError if it ended otherwise than complete."""
     heard = Heard()
     try:
-        with api.stream("/v1/chat/completions", body) as response:
+        with waiting(WAITING) as come, api.stream("/v1/chat/completions", body) as response:
             for chunk in _chunks(EventSource(response)):
-                write(_hear(heard, chunk))
+                if text := _hear(heard, chunk):
+                    come()
+                    write(text)
     finally:
         if heard.text and not heard.text.endswith("\n"):
             say()
@@ -161,6 +164,8 @@ def _explain(about: Json) -> None:
     say()
     say(f"request     {about.get('request_id', '?')}")
     say(f"model       {model.get('name', '?')}{f': {reasons}' if reasons else ''}")
+    if "retrieval" in (about.get("timings_ms") or {}):
+        say(f"passages    {about.get('passages') or 'none was close enough to the question'}")
     say(f"confidence  {'not judged' if confidence is None else f'{confidence:.2f}'}")
     for verdict in about.get("verdicts") or ():
         why = f" by rule {verdict['rule']} ({verdict.get('category', '?')})" if verdict.get("rule") else ""

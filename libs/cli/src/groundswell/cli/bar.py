@@ -1,12 +1,15 @@
-"""A progress bar with its rate, for a person who waits; nothing where standard error is no terminal."""
+"""How far a long step is: a bar with its rate on a terminal, a line now and then where nobody looks at one."""
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
 from rich.text import Text
 
-from groundswell.cli.terminal import error_console
+from groundswell.cli.terminal import error_console, remark
+
+REPEAT_S = 5.0
 
 
 class _Rate(ProgressColumn):
@@ -21,6 +24,7 @@ class Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._stretch: TaskID | None = None
+        self._said = time.monotonic()
 
     def expect(self, total: int, what: str) -> None:
         """A new stretch begins."""
@@ -31,10 +35,19 @@ class Bar:
     def reach(self, done: int) -> None:
         if self._stretch is not None:
             self._progress.update(self._stretch, completed=done)
+            self._say_now_and_then()
 
     def advance(self) -> None:
         if self._stretch is not None:
             self._progress.advance(self._stretch)
+            self._say_now_and_then()
+
+    def _say_now_and_then(self) -> None:
+        now = time.monotonic()
+        if self._progress.disable and now - self._said >= REPEAT_S:
+            self._said = now
+            (stretch,) = self._progress.tasks
+            remark(f"{stretch.description}: {stretch.completed:.0f} of {stretch.total:.0f}")
 
 
 @contextmanager

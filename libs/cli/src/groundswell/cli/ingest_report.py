@@ -24,7 +24,7 @@ def summary(result: Result) -> str:
         "failed": len(result.failed),
     }
     if not result.sent and not result.removed and not result.failed:
-        return f"{result.source}: nothing to do, {len(result.unchanged)} documents unchanged"
+        return f"{result.source}: nothing to do, {len(result.unchanged)} unchanged"
     told = ", ".join(f"{count} {what}" for what, count in done.items() if count)
     waiting = f"; {len(result.waiting)} not answerable yet" if result.waiting else ""
     return f"{result.source}: {told}{waiting}"

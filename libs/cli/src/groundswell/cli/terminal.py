@@ -3,6 +3,8 @@
 import json
 import re
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from rich.console import Console
@@ -70,3 +72,11 @@ def table(headings: list[str], rows: list[list[object]]) -> None:
 def error_console() -> Console:
     """For progress; silent where standard error is no terminal."""
     return Console(stderr=True, highlight=False, quiet=not sys.stderr.isatty())
+
+
+@contextmanager
+def waiting(what: str) -> Iterator[Callable[[], None]]:
+    """A moving line on a terminal until what it waits for has come: call what the block gets, or leave it."""
+    shown = error_console().status(what)
+    with shown:
+        yield shown.stop
