@@ -59,6 +59,8 @@ def test_a_missing_copy_and_an_unready_one_are_both_named() -> None:
     assert shortcomings([kafka, generator], [_record("kafka", {}), ready, ready]) == {}
     assert shortcomings([kafka, generator], [_record("kafka", {}), ready]) == {"generator": "starting"}
     assert shortcomings([kafka, generator], [ready, waiting]) == {"kafka": "starting", "generator": "model: loading"}
+    starts = _record("generator", {"kafka": "not opened yet", "model": "not opened yet"})
+    assert shortcomings([generator], [ready, starts]) == {"generator": "kafka, model: not opened yet"}
 
 
 def test_a_wait_for_a_service_scaled_to_none_ends_at_once_with_what_brings_it_back() -> None:

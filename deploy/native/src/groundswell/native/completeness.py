@@ -59,4 +59,7 @@ def shortcomings(programs: Iterable[Program], records: Iterable[Record]) -> dict
 
 
 def _said(missing: Mapping[str, str]) -> str:
-    return "; ".join(f"{name}: {reason}" if reason else name for name, reason in missing.items())
+    names: defaultdict[str, list[str]] = defaultdict(list)
+    for name, reason in missing.items():
+        names[reason].append(name)
+    return "; ".join(", ".join(lacking) + (f": {reason}" if reason else "") for reason, lacking in names.items())
