@@ -36,8 +36,15 @@ def beginning(checkout: Path) -> Callable[[], Circumstances]:
 
 
 def _commit(checkout: Path) -> str:
-    command = ["git", "-C", str(checkout), "describe", "--always", "--dirty"]
-    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip() or "unknown"
+    """With `-dirty` when more than the numbers themselves differs from it."""
+    commit = _git(checkout, "describe", "--always") or "unknown"
+    changed = _git(checkout, "status", "--porcelain", "--", ".", ":!docs/bench")
+    return f"{commit}-dirty" if changed else commit
+
+
+def _git(checkout: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(checkout), *arguments]
+    return subprocess.run(command, check=False, capture_output=True, text=True).stdout.strip()
 
 
 def _machine() -> str:
