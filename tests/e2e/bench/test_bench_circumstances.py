@@ -8,7 +8,8 @@ from measures.circumstances import _commit
 
 def git(folder: Path, *arguments: str) -> None:
     who = ("-c", "user.name=bench", "-c", "user.email=bench@localhost")
-    subprocess.run(["git", "-C", str(folder), *who, *arguments], check=True, capture_output=True)
+    command = ["git", "-C", str(folder), *who, *arguments]
+    subprocess.run(command, check=True, capture_output=True)
 
 
 def test_numbers_that_are_written_again_leave_a_commit_clean_and_other_changes_do_not(tmp_path: Path) -> None:
