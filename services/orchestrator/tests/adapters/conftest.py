@@ -114,8 +114,9 @@ class FakeDesk:
 @dataclass
 class FakeLedger:
     records: dict[RequestId, RequestRecord] = field(default_factory=dict)
+    looked_up: int = 0
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> None:
+    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
         raise AssertionError("the front door does not write requests")
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
@@ -125,6 +126,7 @@ class FakeLedger:
         raise AssertionError("the front door does not write requests")
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None:
+        self.looked_up += 1
         record = self.records.get(request_id)
         return record if record and record.team == team else None
 

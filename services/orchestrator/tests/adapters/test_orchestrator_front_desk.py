@@ -32,7 +32,7 @@ from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
-from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
+from groundswell.orchestrator.ports import AlreadyAccepted, Released, RequestLedger, StreamItem
 
 REQUEST = RequestId("req_000000000000000000000001")
 WORKER = WorkerId("worker-1")
@@ -48,10 +48,12 @@ class Ledger:
     broken: list[Exception] = field(default_factory=list)
     away: bool = False
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> None:
+    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
         if self.away:
             raise Unavailable("PostgreSQL: away")
+        is_new = question.request_id not in self.accepted
         self.accepted.append(question.request_id)
+        return is_new
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
         if self.away:
@@ -240,6 +242,14 @@ async def test_a_broker_that_does_not_answer_does_not_keep_a_cancelled_question_
     answer = (await everything(stream))[-1]
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.CANCELLED
+
+
+async def test_a_request_that_was_accepted_before_is_not_begun_again(bench: Bench) -> None:
+    await bench.desk.accept(question("null"))
+    with pytest.raises(AlreadyAccepted):
+        await bench.desk.accept(question("null"))
+    await until(lambda: bench.publisher.payloads(CheckText))
+    assert bench.desk.running == len(bench.publisher.payloads(CheckText)) == 1
 
 
 async def test_a_question_that_a_broker_does_not_take_until_its_deadline_is_expired(bench: Bench) -> None:

@@ -65,6 +65,20 @@ def answer(text: str, outcome: Outcome = Outcome.COMPLETED) -> Answer:
     return Answer(outcome=outcome, text=text, finish_reason="stop", verdicts=({"role": "input", "score": 0.5},))
 
 
+async def test_of_many_who_ask_under_one_key_one_is_accepted(ledger: PostgresLedger) -> None:
+    asked = replace(question(), fingerprint="f" * 64)
+    inserted = await asyncio.gather(
+        *(
+            ledger.insert(replace(asked, created=NOW + number), owner=f"replica-{number % 2}", epoch=1)
+            for number in range(12)
+        )
+    )
+    assert sum(inserted) == 1
+    record = await ledger.get(asked.request_id, BLUE)
+    assert record is not None
+    assert record.fingerprint == asked.fingerprint
+
+
 async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: PostgresLedger) -> None:
     asked = question()
     await ledger.insert(asked, owner="replica-1", epoch=3)
@@ -85,8 +99,8 @@ async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: 
 
 async def test_an_insert_that_is_repeated_is_one_request(ledger: PostgresLedger) -> None:
     asked = question()
-    await ledger.insert(asked, owner="replica-1", epoch=1)
-    await ledger.insert(asked, owner="replica-1", epoch=1)
+    assert await ledger.insert(asked, owner="replica-1", epoch=1)
+    assert not await ledger.insert(asked, owner="replica-1", epoch=1)
     assert len(await ledger.recent(BLUE, 10)) == 1
 
 

@@ -26,7 +26,8 @@ StreamItem = Released | Answer
 class AnswerStream(Protocol):
     """One client's view of one running request."""
 
-    request_id: RequestId
+    @property
+    def request_id(self) -> RequestId: ...
 
     def __aiter__(self) -> AsyncIterator[StreamItem]: ...
 
@@ -34,11 +35,18 @@ class AnswerStream(Protocol):
         """The client went away: unless the request is resumable its work is cancelled."""
 
 
+class AlreadyAccepted(Exception):
+    """A request with that id was accepted before: it runs or ran, here or on another replica."""
+
+
 class FrontDesk(Protocol):
     """Where accepted questions go."""
 
     async def accept(self, question: Question) -> AnswerStream:
-        """Record the question, then work on it. Raises Unavailable if it was not recorded: then it was not accepted."""
+        """Record the question, then work on it.
+
+        Raises Unavailable if it was not recorded: then it was not accepted. Raises AlreadyAccepted.
+        """
 
     async def cancel(self, request_id: RequestId) -> bool:
         """Cancel a request that runs here; False if none does."""
@@ -57,12 +65,14 @@ class RequestRecord:
     deadline: datetime
     ended: datetime | None
     answer: Answer | None
+    fingerprint: str | None = None
 
 
 class RequestLedger(Protocol):
     """The record of requests; a terminal state is written once and never changes."""
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> None: ...
+    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
+        """False if a request with that id was accepted before."""
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None: ...
 

@@ -40,7 +40,7 @@ from groundswell.orchestrator.domain.state import (
     Send,
     WorkerLost,
 )
-from groundswell.orchestrator.ports import Released, RequestLedger, StreamItem
+from groundswell.orchestrator.ports import AlreadyAccepted, Released, RequestLedger, StreamItem
 
 STORE_RETRY_S = 0.5
 CONTROL_WITHIN_S = 5.0
@@ -126,7 +126,8 @@ class Desk:
             raise Unavailable("the platform is starting or stopping", retry_after_s=2.0)
         if assistant is None:
             raise ValueError(f"no assistant or model is called {question.model!r}")
-        await self._ledger.insert(question, owner=route.owner, epoch=route.epoch)
+        if not await self._ledger.insert(question, owner=route.owner, epoch=route.epoch):
+            raise AlreadyAccepted(question.request_id)
         run = _Run(RequestState(question=question, assistant=assistant, epoch=route.epoch))
         self._runs[question.request_id] = run
         run.mailbox.put_nowait((Began(), current_carrier()))

@@ -1,25 +1,26 @@
 """`POST /v1/chat/completions` and the models that it may name."""
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import structlog
 from fastapi import APIRouter, Request
 from opentelemetry import trace
 from starlette.responses import Response
 
-from groundswell.common.ids import new_request_id
 from groundswell.common.telemetry.names import Attribute
 from groundswell.orchestrator.adapters.http_bodies import read_json_body
 from groundswell.orchestrator.adapters.http_chat_body import parse_chat_body
 from groundswell.orchestrator.adapters.http_door import AnyCaller, FrontDoor
 from groundswell.orchestrator.adapters.http_errors import JsonResponse
+from groundswell.orchestrator.adapters.http_idempotency import REPLAYED, key_of, replay
 from groundswell.orchestrator.adapters.http_observed import CLIENT_LEFT
 from groundswell.orchestrator.adapters.http_question import question_from, unknown_model
 from groundswell.orchestrator.adapters.http_sse import DONE, ClientLeft, EventStream, event, unless_client_leaves
 from groundswell.orchestrator.domain import openai_shapes as shapes
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.question import Answer, Question
-from groundswell.orchestrator.ports import AnswerStream, Released
+from groundswell.orchestrator.ports import AlreadyAccepted, AnswerStream, Released
 
 MODELS_SINCE = 1_764_000_000
 """OpenAI's shape wants a creation time; ours have none."""
@@ -31,11 +32,17 @@ router = APIRouter(prefix="/v1")
 async def post_chat(request: Request, caller: AnyCaller, door: FrontDoor) -> Response:
     """Accept a question and answer it, whole or as a stream."""
     body = parse_chat_body(await read_json_body(request, door.limits.body_bytes))
-    question = question_from(body, caller, new_request_id(), door)
+    question = question_from(body, caller, key_of(request), door)
     structlog.contextvars.bind_contextvars(request_id=question.request_id)
     trace.get_current_span().set_attribute(Attribute.REQUEST_ID, question.request_id)
-    stream = await door.desk.accept(question)
-    headers: dict[str, str] = {"x-request-id": stream.request_id}
+    headers: dict[str, str] = {"x-request-id": question.request_id}
+    stream: AnswerStream
+    try:
+        stream = await door.desk.accept(question)
+    except AlreadyAccepted:
+        stream = again = await replay(door.ledger, question)
+        headers[REPLAYED] = "true"
+        question = replace(question, created=again.record.created.timestamp())
     asked = asked_of(question)
     if body.stream:
         with_usage = bool(body.stream_options and body.stream_options.include_usage)

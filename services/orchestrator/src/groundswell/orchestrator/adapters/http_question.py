@@ -5,12 +5,13 @@ from datetime import UTC, datetime
 
 from groundswell.common.contracts.generation import ChatMessage, Sampling
 from groundswell.common.contracts.retrieval import PassageFilters
-from groundswell.common.ids import DocumentId, RequestId
+from groundswell.common.ids import DocumentId, new_request_id
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.adapters.http_chat_body import ChatBody, WireFilters, message_text
 from groundswell.orchestrator.adapters.http_door import Door
 from groundswell.orchestrator.adapters.http_errors import ApiError, bad_request, not_found
 from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.idempotency import fingerprint_of, request_id_of
 from groundswell.orchestrator.domain.limits import Limits
 from groundswell.orchestrator.domain.question import Caller, Question
 
@@ -21,14 +22,14 @@ _TIERS = {"priority": Tier.INTERACTIVE, "flex": Tier.BULK}
 _VISIBLE = frozenset("LNPS")
 
 
-def question_from(body: ChatBody, caller: Caller, request_id: RequestId, door: Door) -> Question:
-    """The question, complete. Raises ApiError naming what is wrong with it."""
+def question_from(body: ChatBody, caller: Caller, key: str | None, door: Door) -> Question:
+    """The question, complete; the same request for the same `key`. Raises ApiError naming what is wrong with it."""
     assistant = _assistant(body, door)
     messages = _messages(body, door.limits)
     tier = _tier(body, assistant)
     now = door.clock()
     return Question(
-        request_id=request_id,
+        request_id=request_id_of(caller.team, key) if key else new_request_id(),
         caller=caller,
         model=assistant.name,
         messages=messages,
@@ -38,7 +39,8 @@ def question_from(body: ChatBody, caller: Caller, request_id: RequestId, door: D
         max_tokens=_max_tokens(body, assistant, door.limits),
         sampling=_sampling(body),
         filters=_filters(body.groundswell.filters if body.groundswell else None),
-        resumable=bool(body.groundswell and body.groundswell.resumable),
+        resumable=key is not None or bool(body.groundswell and body.groundswell.resumable),
+        fingerprint=fingerprint_of(body.model_dump(mode="json", exclude_unset=True)) if key else None,
     )
 
 

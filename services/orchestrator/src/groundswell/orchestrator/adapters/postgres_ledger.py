@@ -20,10 +20,10 @@ _ANSWER = TypeAdapter(Answer)
 
 _INSERT = """
 INSERT INTO orchestrator.requests
-    (id, team, key_id, model, tier, state, owner, epoch, question, created_at, deadline_at)
+    (id, team, key_id, model, tier, state, owner, epoch, question, fingerprint, created_at, deadline_at)
 VALUES
     (%(id)s, %(team)s, %(key)s, %(model)s, %(tier)s, 'accepted', %(owner)s, %(epoch)s, %(question)s::json,
-     %(created)s, %(deadline)s)
+     %(fingerprint)s, %(created)s, %(deadline)s)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -38,7 +38,9 @@ WHERE id = %(id)s AND ended_at IS NULL
 RETURNING id
 """
 
-_COLUMNS = "id, team, state, model, tier, created_at, deadline_at, ended_at, answer::text AS answer"
+_RECORDED = "SELECT owner, question::text AS question FROM orchestrator.requests WHERE id = %(id)s"
+
+_COLUMNS = "id, team, state, model, tier, created_at, deadline_at, ended_at, answer::text AS answer, fingerprint"
 
 _GET = f"SELECT {_COLUMNS} FROM orchestrator.requests WHERE id = %(id)s AND team = %(team)s"  # noqa: S608 - constants
 
@@ -62,7 +64,7 @@ class PostgresLedger:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> None:
+    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
         row = {
             "id": question.request_id,
             "team": question.caller.team,
@@ -72,16 +74,26 @@ class PostgresLedger:
             "owner": owner,
             "epoch": epoch,
             "question": _QUESTION.dump_json(question).decode(),
+            "fingerprint": question.fingerprint,
             "created": datetime.fromtimestamp(question.created, UTC),
             "deadline": datetime.fromtimestamp(question.deadline, UTC),
         }
         try:
             async with self._postgres.transaction() as connection:
-                await connection.execute(_INSERT, row)
+                cursor = await connection.execute(_INSERT, row)
+                return cursor.rowcount == 1
         except Unavailable:
             # The connection may have broken after COMMIT: the row says whether it did.
-            if await self.get(question.request_id, question.caller.team) is None:
+            recorded = await self._recorded(question.request_id)
+            if recorded is None:
                 raise
+            return recorded == (owner, question)
+
+    async def _recorded(self, request_id: RequestId) -> tuple[str, Question] | None:
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_RECORDED, {"id": request_id})
+            row = await cursor.fetchone()
+        return (row["owner"], _QUESTION.validate_json(row["question"])) if row else None
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
         async with self._postgres.transaction() as connection:
@@ -142,4 +154,5 @@ def _record(row: DictRow) -> RequestRecord:
         deadline=row["deadline_at"],
         ended=row["ended_at"],
         answer=_ANSWER.validate_json(row["answer"]) if row["answer"] else None,
+        fingerprint=row["fingerprint"],
     )

@@ -39,6 +39,9 @@ class Question:
     sampling: Sampling = Sampling()
     filters: PassageFilters = PassageFilters()
     resumable: bool = False
+    """It goes on when its client goes away."""
+    fingerprint: str | None = None
+    """What was asked, for a request with an Idempotency-Key."""
 
     @property
     def text(self) -> str:

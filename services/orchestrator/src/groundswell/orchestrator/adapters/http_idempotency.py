@@ -1,0 +1,68 @@
+"""`Idempotency-Key`: who asks again with the same key gets the answer to the request that runs or ran."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+
+import structlog
+from fastapi import Request
+
+from groundswell.common.errors import Unavailable
+from groundswell.common.ids import RequestId, TeamId
+from groundswell.orchestrator.adapters.http_errors import ApiError, bad_request
+from groundswell.orchestrator.domain.question import Answer, Question
+from groundswell.orchestrator.ports import RequestLedger, RequestRecord
+
+HEADER = "idempotency-key"
+REPLAYED = "idempotent-replayed"
+LOOK_EVERY_S = 0.25
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+
+log = structlog.get_logger(__name__)
+
+
+def key_of(request: Request) -> str | None:
+    """Raises ApiError 400 for a key that cannot be one."""
+    key = request.headers.get(HEADER)
+    if key is not None and not _KEY.fullmatch(key):
+        raise bad_request("Idempotency-Key: use 1 to 255 visible ASCII characters, such as a UUID.", code="invalid_key")
+    return key
+
+
+class Replay:
+    """The AnswerStream of a request that was accepted before, here or elsewhere: its answer, once it has one."""
+
+    def __init__(self, ledger: RequestLedger, record: RequestRecord, team: TeamId) -> None:
+        self.record = record
+        self._ledger = ledger
+        self._team = team
+
+    @property
+    def request_id(self) -> RequestId:
+        return self.record.request_id
+
+    async def __aiter__(self) -> AsyncIterator[Answer]:
+        while self.record.answer is None:
+            await asyncio.sleep(LOOK_EVERY_S)
+            try:
+                self.record = await self._ledger.get(self.request_id, self._team) or self.record
+            except Unavailable as error:
+                log.info("answer not looked up yet", reason=error.reason)
+        yield self.record.answer
+
+    async def abandon(self) -> None:
+        """Whoever asked first may still wait."""
+
+
+async def replay(ledger: RequestLedger, question: Question) -> Replay:
+    """Raises ApiError 422 if the key was used for another question, Unavailable while the ledger cannot be read."""
+    record = await ledger.get(question.request_id, question.caller.team)
+    if record is None:
+        raise Unavailable("the request was forgotten meanwhile")
+    if record.fingerprint != question.fingerprint:
+        raise ApiError(
+            422,
+            "Idempotency-Key: this key was used for another question. Use a new key for each question.",
+            code="idempotency_key_reused",
+        )
+    return Replay(ledger, record, question.caller.team)
