@@ -1,69 +1,29 @@
-"""Turns by weight: nobody starves, slots are never exceeded, who gives up leaves no trace."""
+"""Turns on real slots: never more than there are, the most urgent first, who gives up leaves no trace."""
 
 import asyncio
+import math
 from collections import Counter
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from groundswell.common.bus.turns import TierGate
-from groundswell.common.tiers import WEIGHTS, Tier, WeightedTurns
+from groundswell.common.scheduling import AGED_TURN_EVERY, PATIENCE_S
+from groundswell.common.tiers import Tier
 
-OTHERS = st.lists(st.sets(st.sampled_from(Tier)), max_size=200)
-
-
-@given(before=OTHERS, during=OTHERS, waiting=st.sampled_from(Tier))
-def test_who_waits_is_picked_within_the_bound_however_many_others_wait(
-    before: list[set[Tier]], during: list[set[Tier]], waiting: Tier
-) -> None:
-    turns = WeightedTurns()
-    for others in before:
-        if others:
-            turns.pick(others)
-    bound = sum(WEIGHTS.values()) / WEIGHTS[waiting] + len(Tier)
-    waited = 0
-    for others in during:
-        waited += 1
-        if turns.pick({*others, waiting}) is waiting:
-            assert waited <= bound
-            waited = 0
-
-
-@given(st.integers(1, 20))
-def test_when_all_wait_turns_go_by_weight(rounds: int) -> None:
-    turns = WeightedTurns()
-    picked = Counter(turns.pick(Tier) for _ in range(rounds * sum(WEIGHTS.values())))
-    for tier, weight in WEIGHTS.items():
-        assert abs(picked[tier] - rounds * weight) <= len(Tier)
-
-
-def test_idle_time_is_not_saved_up_for_a_burst() -> None:
-    turns = WeightedTurns()
-    for _ in range(1000):
-        turns.pick({Tier.BULK})
-    picked = [turns.pick(Tier) for _ in range(24)]
-    assert Counter(picked)[Tier.BULK] >= 1, "bulk waits for no debt of the time when it was alone"
-
-
-def test_the_most_urgent_goes_first() -> None:
-    assert WeightedTurns().pick([Tier.BULK, Tier.STANDARD, Tier.INTERACTIVE]) is Tier.INTERACTIVE
-
-
-def test_nobody_waiting_is_an_error() -> None:
-    with pytest.raises(ValueError, match="empty"):
-        WeightedTurns().pick([])
+NEVER = math.inf
 
 
 class Held:
     """A task that takes a turn and keeps it until released."""
 
-    def __init__(self, gate: TierGate, tier: Tier, order: list[Tier]) -> None:
+    def __init__(
+        self, gate: TierGate, tier: Tier, order: list[Tier], *, deadline: float = NEVER, cost: int = 1
+    ) -> None:
         self.release = asyncio.Event()
-        self.task = asyncio.create_task(self._hold(gate, tier, order))
+        self.task = asyncio.create_task(self._hold(gate, tier, order, deadline, cost))
 
-    async def _hold(self, gate: TierGate, tier: Tier, order: list[Tier]) -> None:
-        async with gate.turn(tier):
+    async def _hold(self, gate: TierGate, tier: Tier, order: list[Tier], deadline: float, cost: int) -> None:
+        async with gate.turn(tier, deadline=deadline, cost=cost):
             order.append(tier)
             await self.release.wait()
 
@@ -78,7 +38,7 @@ async def test_slots_are_never_exceeded_and_all_get_one() -> None:
 
     async def work(tier: Tier) -> None:
         nonlocal running, most
-        async with gate.turn(tier):
+        async with gate.turn(tier, deadline=NEVER):
             running += 1
             most = max(most, running)
             await steps(2)
@@ -88,7 +48,7 @@ async def test_slots_are_never_exceeded_and_all_get_one() -> None:
     assert (most, running) == (3, 0)
 
 
-async def test_a_free_slot_goes_by_weight_and_by_arrival_within_a_tier() -> None:
+async def test_a_free_slot_goes_by_weight() -> None:
     gate, order = TierGate(1), list[Tier]()
     holders = [Held(gate, tier, order) for tier in [Tier.BULK] * 2 + [Tier.STANDARD] * 4 + [Tier.INTERACTIVE] * 8]
     await steps()
@@ -98,6 +58,51 @@ async def test_a_free_slot_goes_by_weight_and_by_arrival_within_a_tier() -> None
     assert order[0] is Tier.BULK, "it was alone when the slot was free"
     assert Counter(order[1:9])[Tier.INTERACTIVE] >= 5
     assert Tier.BULK in order[1:14]
+
+
+async def in_turn(gate: TierGate, waiting: dict[str, tuple[Tier, float, int]]) -> list[str]:
+    """The names of those who wait while the only slot is held, in the order in which they get it."""
+    order = list[str]()
+
+    async def work(name: str, tier: Tier, deadline: float, cost: int) -> None:
+        async with gate.turn(tier, deadline=deadline, cost=cost):
+            order.append(name)
+
+    first = Held(gate, Tier.INTERACTIVE, [])
+    await steps()
+    tasks = [asyncio.create_task(work(name, *terms)) for name, terms in waiting.items()]
+    await steps()
+    first.release.set()
+    await asyncio.gather(first.task, *tasks)
+    return order
+
+
+async def test_inside_a_tier_a_free_slot_goes_to_the_earliest_deadline() -> None:
+    gate = TierGate(1, now=lambda: 100.0)
+    waiting = {"far": (Tier.BULK, 500.0, 1), "near": (Tier.BULK, 110.0, 1), "middle": (Tier.BULK, 200.0, 1)}
+    assert await in_turn(gate, waiting) == ["near", "middle", "far"]
+
+
+async def test_a_batch_of_many_messages_takes_the_turns_of_many() -> None:
+    gate = TierGate(1, now=lambda: 100.0)
+    batches = {f"batch {number}": (Tier.STANDARD, NEVER, 20) for number in range(2)}
+    single = {f"single {number}": (Tier.BULK, NEVER, 1) for number in range(5)}
+    order = await in_turn(gate, batches | single)
+    assert order == ["batch 0", *single, "batch 1"]
+
+
+async def test_a_tier_that_waited_beyond_its_patience_by_the_gates_clock_has_a_turn() -> None:
+    seconds = 0.0
+    gate, order = TierGate(1, now=lambda: seconds), list[Tier]()
+    costly = [Held(gate, Tier.BULK, order, cost=1000) for _ in range(2)]
+    await steps()
+    others = [Held(gate, Tier.INTERACTIVE, order) for _ in range(50)]
+    await steps()
+    seconds = PATIENCE_S
+    for holder in [*costly, *others]:
+        holder.release.set()
+    await asyncio.gather(*(holder.task for holder in [*costly, *others]))
+    assert order.index(Tier.BULK, 1) == AGED_TURN_EVERY - 1
 
 
 async def test_a_waiter_that_is_cancelled_leaves_no_trace() -> None:
@@ -112,7 +117,7 @@ async def test_a_waiter_that_is_cancelled_leaves_no_trace() -> None:
     await asyncio.wait([holder.task for holder in [first, *waiting]])
     assert waiting[0].task.cancelled()
     assert order == [Tier.STANDARD, Tier.BULK]
-    assert not any(gate._waiting.values())
+    assert not gate._waiting
 
 
 async def test_a_waiter_cancelled_in_the_step_in_which_its_slot_came_passes_it_on() -> None:
@@ -145,14 +150,14 @@ async def test_whoever_is_cancelled_whenever_every_slot_comes_back() -> None:
         async with asyncio.timeout(5):
             await asyncio.wait([holder.task for holder in holders])
         assert {type(holder.task.exception()) for holder in holders if not holder.task.cancelled()} <= {type(None)}
-        assert (gate._free, any(gate._waiting.values())) == (2, False)
+        assert (gate._free, len(gate._waiting)) == (2, 0)
 
 
 async def test_a_handler_that_fails_gives_its_slot_back() -> None:
     gate = TierGate(1)
 
     async def fail() -> None:
-        async with gate.turn(Tier.BULK):
+        async with gate.turn(Tier.BULK, deadline=NEVER):
             raise ZeroDivisionError
 
     for _ in range(3):

@@ -26,7 +26,14 @@ from groundswell.common.tiers import Tier
 from groundswell.common.topics import WORKER_PROGRESS
 from groundswell.generator.adapters.null_engine import NullEngine
 from groundswell.generator.domain.jobs import AttemptKey
-from groundswell.generator.handlers import Generation, cancel_attempt, generate_answer, hand_back, report_progress
+from groundswell.generator.handlers import (
+    Generation,
+    cancel_attempt,
+    generate_answer,
+    hand_back,
+    report_progress,
+    stopped_before_it_ran,
+)
 
 REQUEST = RequestId("req_1")
 ANSWER = "one two three four five"
@@ -173,10 +180,22 @@ async def test_a_cancel_of_a_superseded_owner_or_attempt_changes_nothing() -> No
 
 async def test_a_cancel_that_came_before_its_command_holds() -> None:
     deps = await generation()
+    assert stopped_before_it_ran(received(command(attempt=2)), deps=deps) is None
     await cancel_attempt(cancel(attempt=2), deps=deps)
-    (stopped,) = await answer(deps, command(attempt=2))
-    assert isinstance(stopped, GenerationStopped)
-    assert isinstance((await answer(deps, command(attempt=3)))[0], GenerationAdmitted)
+    stopped = stopped_before_it_ran(received(command(attempt=2, prefix_token_ids=(1, 2))), deps=deps)
+    assert stopped == GenerationStopped(
+        request_id=REQUEST, attempt=2, epoch=0, worker=WorkerId("w1"), handed_back=False, completion_tokens=2
+    )
+    assert stopped_before_it_ran(received(command(attempt=3)), deps=deps) is None
+
+
+async def test_a_cancelled_attempt_that_ran_and_comes_again_has_no_second_outcome() -> None:
+    deps = await generation()
+    stream, _ = await begun(deps, command())
+    await cancel_attempt(cancel(), deps=deps)
+    assert stopped_before_it_ran(received(command()), deps=deps) is None, "it runs"
+    await all_of(stream)
+    assert stopped_before_it_ran(received(command()), deps=deps) is None, "it ended"
 
 
 async def test_after_its_deadline_nobody_wants_more() -> None:

@@ -34,6 +34,7 @@ from groundswell.common.contracts.generation import (
 )
 from groundswell.common.contracts.message import Message
 from groundswell.common.ids import CorrelationId, RequestId, TeamId, new_request_id
+from groundswell.common.testing.waiting import eventually
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import ATTEMPT_CANCELLED, GENERATE_ANSWER, ORCHESTRATOR_REPLIES, WORKER_PROGRESS
 
@@ -171,6 +172,15 @@ async def ready(process: Process, home: Path) -> None:
         pytest.fail(f"not ready within {PATIENCE_S} s: {last}")
 
 
+async def metrics(process: Process, home: Path) -> dict[str, float]:
+    """The samples of the generator, as `name{labels}` without the prefix, and what they stand at."""
+    port = json.loads((home / "run" / f"generator-{process.pid}.json").read_text(encoding="utf-8"))["port"]
+    async with httpx.AsyncClient() as http:
+        lines = (await http.get(f"http://127.0.0.1:{port}/metrics")).text.splitlines()
+    samples = (line.removeprefix("groundswell_").rsplit(" ", 1) for line in lines if line.startswith("groundswell_"))
+    return {name: float(value) for name, value in samples}
+
+
 def text_of(replies: list[Message]) -> str:
     return "".join(reply.text for reply in replies if isinstance(reply, TokensGenerated))
 
@@ -200,6 +210,38 @@ async def test_a_cancel_frees_the_slot_and_progress_says_so(components: "Address
         assert isinstance(last, GenerationStopped)
         assert not last.handed_back
         await client.until_running(request_id, running=False)
+
+
+async def test_an_attempt_cancelled_behind_a_full_worker_never_reaches_the_engine(
+    components: "Addresses", tmp_path: Path
+) -> None:
+    of_topic = 'tier="interactive",topic="cmd.generate-answer"'
+    async with (
+        connected(components.kafka) as client,
+        generator(components.kafka, tmp_path, NULL_TOKEN_DELAY_S="0.1", GENERATOR_SLOTS="1") as process,
+    ):
+        runs = await client.ask(LONG)
+        await client.until(runs, TokensGenerated)
+        waits = await client.ask("never")
+
+        async def both_are_taken() -> bool:
+            return (await metrics(process, tmp_path))[f"messages_in_flight{{{of_topic}}}"] == 2
+
+        await eventually(both_are_taken)
+        for request_id in (waits, runs):
+            cancel = AttemptCancelled(request_id=request_id, attempt=1, epoch=0)
+            await client.send(ATTEMPT_CANCELLED.physical_name, request_id, cancel)
+        (stopped,) = await client.until(waits, GenerationStopped)
+        assert isinstance(stopped, GenerationStopped)
+        assert (stopped.handed_back, stopped.completion_tokens) == (False, 0)
+
+        async def is_counted() -> bool:
+            samples = await metrics(process, tmp_path)
+            assert samples.get(f'messages_handled_total{{outcome="cancelled",{of_topic}}}') == 1, samples
+            ended = {name: value for name, value in samples.items() if name.startswith("generations_ended_total")}
+            return ended == {'generations_ended_total{model="null",outcome="GenerationStopped"}': 1}
+
+        await eventually(is_counted)
 
 
 async def test_a_drained_worker_hands_back_and_another_goes_on(components: "Addresses", tmp_path: Path) -> None:

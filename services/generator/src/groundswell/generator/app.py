@@ -20,7 +20,14 @@ from groundswell.generator.adapters.engine_resource import EngineResource
 from groundswell.generator.adapters.null_engine import NullEngine
 from groundswell.generator.adapters.torch_engine import TorchEngine, worker_command
 from groundswell.generator.adapters.worker_messages import HeldModel
-from groundswell.generator.handlers import Generation, cancel_attempt, generate_answer, hand_back, report_progress
+from groundswell.generator.handlers import (
+    Generation,
+    cancel_attempt,
+    generate_answer,
+    hand_back,
+    report_progress,
+    stopped_before_it_ran,
+)
 from groundswell.generator.ports import Engine
 from groundswell.generator.settings import Settings
 
@@ -37,7 +44,12 @@ def build(settings: Settings | None = None) -> Service:
         name="generator",
         settings=settings,
         subscriptions=[
-            consume_stream(GENERATE_ANSWER, partial(generate_answer, deps=deps), slots=settings.generator_slots),
+            consume_stream(
+                GENERATE_ANSWER,
+                partial(generate_answer, deps=deps),
+                slots=settings.generator_slots,
+                when_cancelled=partial(stopped_before_it_ran, deps=deps),
+            ),
             listen(ATTEMPT_CANCELLED, partial(cancel_attempt, deps=deps)),
         ],
         resources={"model": EngineResource(engine, partial(_locate, model, settings))},

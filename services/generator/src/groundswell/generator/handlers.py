@@ -6,7 +6,12 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass, field
 
 from groundswell.common.bus.messages import Outgoing, Received, reply
-from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
+from groundswell.common.contracts.generation import (
+    AttemptCancelled,
+    GenerateAnswer,
+    GenerationStopped,
+    WorkerProgressed,
+)
 from groundswell.common.errors import Overloaded
 from groundswell.common.ids import SHARED_TEAM, CorrelationId, WorkerId
 from groundswell.common.telemetry import names
@@ -59,10 +64,11 @@ class Generation:
 
 
 async def generate_answer(message: Received[GenerateAnswer], *, deps: Generation) -> AsyncGenerator[Outgoing, None]:
-    """Admission, tokens, outcome. Raises Overloaded while no model is loaded: nobody has admitted the attempt then."""
-    command = message.payload
-    pacer = TokenPacer(pace_of(message.envelope.tier), position=len(command.prefix_token_ids))
-    run = AttemptRun(command, deps.worker, pacer)
+    """Admission, tokens, outcome. Raises Overloaded while no model is loaded: nobody has admitted the attempt then.
+
+    What was cancelled before its turn does not come here, see `stopped_before_it_ran`.
+    """
+    run = _run_of(message, deps)
     if (instead := _instead(run, deps)) is not None:
         for report in instead:
             yield reply(message, report)
@@ -79,8 +85,19 @@ async def generate_answer(message: Received[GenerateAnswer], *, deps: Generation
         deps.leave(run)
 
 
+def stopped_before_it_ran(message: Received[GenerateAnswer], *, deps: Generation) -> GenerationStopped | None:
+    """The outcome of an attempt that was cancelled before it came to its turn; None: it was not, or it ran here."""
+    command = message.payload
+    run = _run_of(message, deps)
+    if deps.attempts.before(run.key) is None and deps.cancellations.covers(
+        command.request_id, epoch=command.epoch, attempt=command.attempt, now=deps.now()
+    ):
+        return run.stopped(handed_back=False)
+    return None
+
+
 async def cancel_attempt(message: Received[AttemptCancelled], *, deps: Generation) -> None:
-    """Free what runs for the request, and turn away what is still to come."""
+    """Free what runs for the request; what is still to come ends in `stopped_before_it_ran`."""
     cancelled = message.payload
     cancellation = Cancellation(cancelled.epoch, cancelled.attempt)
     deps.cancellations.add(cancelled.request_id, cancellation, deps.now())
@@ -125,13 +142,17 @@ def _instead(run: AttemptRun, deps: Generation) -> list[Report] | None:
             return []
         case Before.BROKE_OFF:
             return [run.failed("the worker could not publish what it generated")]
-    if deps.cancellations.covers(command.request_id, epoch=command.epoch, attempt=command.attempt, now=deps.now()):
-        return [run.stopped(handed_back=False)]
     if command.model != deps.model:
         return [run.refused(f"model {command.model} does not run here; {deps.model} does")]
     if not deps.engine.ready:
         raise Overloaded("the model is not loaded")
     return None
+
+
+def _run_of(message: Received[GenerateAnswer], deps: Generation) -> AttemptRun:
+    command = message.payload
+    pacer = TokenPacer(pace_of(message.envelope.tier), position=len(command.prefix_token_ids))
+    return AttemptRun(command, deps.worker, pacer)
 
 
 def _job(message: Received[GenerateAnswer]) -> GenerationJob:

@@ -5,12 +5,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from groundswell.common.bus.messages import Outgoing, Received
+from groundswell.common.contracts.message import Message
 from groundswell.common.topics import Command, Event, Reply, Topic
 
 Handle = Callable[[Received[Any]], Awaitable[Sequence[Outgoing]]]
 HandleBatch = Callable[[Sequence[Received[Any]]], Awaitable[Sequence[Outgoing]]]
 HandleStream = Callable[[Received[Any]], AsyncGenerator[Outgoing, None]]
 Hear = Callable[[Received[Any]], Awaitable[None]]
+WhenCancelled = Callable[[Received[Any]], Message | None]
+"""The outcome of a command that was cancelled before its work began; None: it was not cancelled. It must not block."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,8 @@ class Consumption:
 
     A job is a record, or a batch of them. `slots` jobs run at once over all tiers, `prefetch` more wait in each tier.
     Exactly one of the handlers is set. A streaming handler is long work: its record counts as done when the first
-    message that it yields is published.
+    message that it yields is published. `when_cancelled` is asked when a command was read, and right before each try:
+    what was cancelled is answered so and never reaches the handler.
     """
 
     topic: Topic
@@ -37,6 +41,7 @@ class Consumption:
     handle_batch: HandleBatch | None = None
     handle_stream: HandleStream | None = None
     batch: Batch | None = None
+    when_cancelled: WhenCancelled | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,12 +73,21 @@ def consume_batches(topic: Command, handler: HandleBatch, *, batch: Batch, slots
     return Consumption(topic=topic, handle_batch=handler, batch=batch, slots=slots, prefetch=1)
 
 
-def consume_stream(topic: Command, handler: HandleStream, *, slots: int, prefetch: int = 1) -> Consumption:
+def consume_stream(
+    topic: Command,
+    handler: HandleStream,
+    *,
+    slots: int,
+    prefetch: int = 1,
+    when_cancelled: WhenCancelled | None = None,
+) -> Consumption:
     """Long work: committed on admission, which is the first message that the handler yields.
 
     The same record may come again, also to the same process, after it was admitted: the handler knows what it runs.
     """
-    return Consumption(topic=topic, handle_stream=handler, slots=slots, prefetch=prefetch)
+    return Consumption(
+        topic=topic, handle_stream=handler, slots=slots, prefetch=prefetch, when_cancelled=when_cancelled
+    )
 
 
 def subscribe(topic: Event, handler: Handle) -> EventSubscription:

@@ -105,7 +105,7 @@ class _Hearing:
         self._taken += 1
         self._hears = True
         try:
-            await self._work.run([record], admitted=lambda: None)
+            await self._work.run(await self._work.read([record]), admitted=lambda: None)
         finally:
             self._hears = False
 

@@ -12,7 +12,10 @@ LOOK_EVERY_S = 0.02
 
 @dataclass(eq=False)
 class Job:
-    """A record, or a batch of them. Long work is complete when it was admitted, and goes on."""
+    """A record, or a batch of them, started when it has its turn.
+
+    Long work is complete when it was admitted, and goes on.
+    """
 
     taken: Sequence[Taken]
     started: bool = False
@@ -26,6 +29,11 @@ class Job:
 
     def is_of(self, ledgers: Ledgers) -> bool:
         return any(item.ledger is ledger for item in self.taken for ledger in ledgers.values())
+
+
+def oldest_waiting_ms(jobs: Iterable[Job]) -> int | None:
+    """When the oldest record whose turn has not come was appended to the log, in the broker's time."""
+    return min((item.record.timestamp for job in jobs if not job.started for item in job.taken), default=None)
 
 
 def cancel(jobs: Iterable[Job]) -> None:

@@ -1,33 +1,33 @@
-"""Slots shared by the tiers of one consumption: who waits gets its weighted turn."""
+"""Slots shared by the tiers of one consumption: a free one goes to whoever's turn it is."""
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
-from groundswell.common.tiers import Tier, WeightedTurns
+from groundswell.common.scheduling import TurnQueue
+from groundswell.common.tiers import Tier
 
 
 class TierGate:
-    """`slots` permits; a free one goes to the tier whose turn it is, in order of arrival within a tier."""
+    """`slots` permits, granted in the order of a TurnQueue. `now` is the clock of the deadlines."""
 
-    def __init__(self, slots: int) -> None:
+    def __init__(self, slots: int, *, now: Callable[[], float] = time.time) -> None:
         self._free = slots
-        self._turns = WeightedTurns()
-        self._waiting: dict[Tier, deque[asyncio.Future[None]]] = {tier: deque() for tier in Tier}
+        self._now = now
+        self._waiting: TurnQueue[asyncio.Future[None]] = TurnQueue()
 
     @asynccontextmanager
-    async def turn(self, tier: Tier) -> AsyncIterator[None]:
-        """Hold a slot. A waiter that is cancelled leaves no trace."""
+    async def turn(self, tier: Tier, *, deadline: float, cost: int = 1) -> AsyncIterator[None]:
+        """Hold a slot for work of `cost` messages. A waiter that is cancelled leaves no trace."""
         ticket = asyncio.get_running_loop().create_future()
-        self._waiting[tier].append(ticket)
+        self._waiting.push(ticket, tier=tier, deadline=deadline, since=self._now(), cost=cost)
         self._grant()
         try:
             await ticket
         except asyncio.CancelledError:
             if ticket.cancelled():
-                with suppress(ValueError):  # it may have been passed over already
-                    self._waiting[tier].remove(ticket)
+                self._waiting.remove(ticket)
             else:  # granted and cancelled in the same step of the loop: the slot goes to the next one
                 self._release()
             raise
@@ -41,14 +41,9 @@ class TierGate:
         self._grant()
 
     def _grant(self) -> None:
-        while self._free and (waiting := [tier for tier in Tier if self._first(tier)]):
-            ticket = self._waiting[self._turns.pick(waiting)].popleft()
+        # Those who gave up in this step of the loop have not left yet; they cost their tier no turn.
+        for given_up in [ticket for ticket in self._waiting if ticket.cancelled()]:
+            self._waiting.remove(given_up)
+        while self._free and (ticket := self._waiting.pop(self._now())) is not None:
             self._free -= 1
             ticket.set_result(None)
-
-    def _first(self, tier: Tier) -> asyncio.Future[None] | None:
-        """The first who still waits; those who gave up cost their tier no turn."""
-        queue = self._waiting[tier]
-        while queue and queue[0].cancelled():
-            queue.popleft()
-        return queue[0] if queue else None

@@ -21,7 +21,7 @@ from groundswell.common.bus.dead_letters import DeadLetters
 from groundswell.common.bus.envelope import parse
 from groundswell.common.bus.messages import Outgoing, Received, outcome_of, reply
 from groundswell.common.bus.publisher import Publisher
-from groundswell.common.contracts.message import CommandExpired, CommandFailed
+from groundswell.common.contracts.message import CommandExpired, CommandFailed, Message
 from groundswell.common.errors import Overloaded, Rejected
 from groundswell.common.ids import MessageId
 from groundswell.common.telemetry import names
@@ -37,6 +37,7 @@ SESSION_S = 10.0
 log = structlog.get_logger(__name__)
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 Item: TypeAlias = tuple[Record, Received[Any]]
+"""A record that could be read, with what it says."""
 
 
 @dataclass(frozen=True)
@@ -53,10 +54,10 @@ class BusContext:
 
 
 class Work:
-    """Runs the handler of a consumption on records.
+    """Runs the handler of a consumption on records: `read` costs next to nothing, `run` is the work.
 
-    Every record ends handled, expired or buried, or the task is cancelled. `pause` is told how many seconds a handler
-    that is overloaded wants no more work.
+    Every record ends handled, expired, cancelled or buried, or the task is cancelled. `pause` is told how many seconds
+    a handler that is overloaded wants no more work.
     """
 
     def __init__(self, consumption: Consumption, context: BusContext, pause: Callable[[float], None]) -> None:
@@ -64,12 +65,21 @@ class Work:
         self._context = context
         self._pause = pause
 
-    async def run(self, records: Sequence[Record], admitted: Callable[[], None]) -> None:
-        """Work through `records`; `admitted` is called when long work was taken over."""
-        items = [item for record in records if (item := await self._readable(record)) is not None]
-        if self._consumption.handle_batch and len(items) > 1:
-            items = await self._together(items)
-        for record, message in items:
+    async def read(self, records: Sequence[Record]) -> list[Item]:
+        """The messages of `records` that are wanted. Senders of the others are told; what cannot be read is buried."""
+        return [item for record in records if (item := await self._readable(record)) is not None]
+
+    async def run(self, items: Sequence[Item], admitted: Callable[[], None]) -> None:
+        """Work through `items`, but for what nobody wants any more.
+
+        `admitted` is called when long work was taken over.
+        """
+        wanted = await self._wanted(items)
+        for record, message in wanted:
+            self._measure_wait(record, message)
+        if self._consumption.handle_batch and len(wanted) > 1:
+            wanted = await self._together(wanted)
+        for record, message in wanted:
             with observed(message):
                 await self._one(record, message, admitted)
 
@@ -81,12 +91,10 @@ class Work:
             await self._tell_sender(record, rejection.reason)
             self._count("rejected")
             return None
-        if await self._lapsed(message):
-            return None
-        names.WAIT_SECONDS.labels(self._consumption.topic.name, message.envelope.tier.value).observe(
-            max(0.0, time.time() - self._context.clock.to_local_s(record.timestamp)),
-        )
-        return record, message
+        return None if await self._is_moot(message) else (record, message)
+
+    async def _wanted(self, items: Sequence[Item]) -> list[Item]:
+        return [item for item in items if not await self._is_moot(item[1])]
 
     async def _together(self, items: list[Item]) -> list[Item]:
         """Handle a batch at once; returns what is left to try one by one, so that who is at fault costs itself only."""
@@ -96,7 +104,7 @@ class Work:
                 await self._batch_effects([message for _, message in items], started_ns)
             except Overloaded as overload:
                 await self._stand_back(overload)
-                items = [item for item in items if not await self._lapsed(item[1])]
+                items = await self._wanted(items)
             except Exception as error:  # noqa: BLE001 - a bug in one message must not cost its neighbours
                 log.warning("batch failed, trying one by one", error=type(error).__name__, size=len(items))
                 return items
@@ -122,7 +130,8 @@ class Work:
 
     async def _one(self, record: Record, message: Received[Any], admitted: Callable[[], None]) -> None:
         failures = 0
-        while True:
+        # Asked again before each try, and for each message of a batch that failed.
+        while not await self._is_moot(message):
             started_ns = time.time_ns()
             try:
                 await self._effects(message, admitted)
@@ -130,8 +139,6 @@ class Work:
                 return await self._give_up(record, message, rejection.reason, failures)
             except Overloaded as overload:
                 await self._stand_back(overload)
-                if await self._lapsed(message):
-                    return None
             except Exception as error:
                 failures += 1
                 log.exception("handler failed", attempt=failures)
@@ -141,6 +148,7 @@ class Work:
                 await asyncio.sleep(FIRST_BACKOFF_S * 2 ** (failures - 1))
             else:
                 return self._handled(message, started_ns)
+        return None
 
     async def _effects(self, message: Received[Any], admitted: Callable[[], None]) -> None:
         publisher = self._context.publisher
@@ -160,12 +168,19 @@ class Work:
         self._pause(overload.retry_after_s)
         await asyncio.sleep(overload.retry_after_s)
 
-    async def _lapsed(self, message: Received[Any]) -> bool:
-        """Whether a command's deadline has passed; then its sender was told. Facts and outcomes never lapse."""
-        if not isinstance(self._consumption.topic, Command) or message.deadline > time.time():
+    async def _is_moot(self, message: Received[Any]) -> bool:
+        """Whether nobody wants a command's work any more; then its sender was told. Facts and outcomes never are."""
+        if not isinstance(self._consumption.topic, Command):
             return False
-        await self._answer(message, CommandExpired(command=message.envelope.type))
-        self._count("expired", message.envelope.tier.value)
+        outcome: Message | None = None
+        if is_expired := message.deadline <= time.time():
+            outcome = CommandExpired(command=message.envelope.type)
+        elif self._consumption.when_cancelled:
+            outcome = self._consumption.when_cancelled(message)
+        if outcome is None:
+            return False
+        await self._answer(message, outcome)
+        self._count("expired" if is_expired else "cancelled", message.envelope.tier.value)
         return True
 
     async def _give_up(self, record: Record, message: Received[Any], reason: str, attempts: int) -> None:
@@ -177,7 +192,7 @@ class Work:
         dead_letters, topic = self._context.dead_letters, self._consumption.topic
         await until_taken(lambda: dead_letters.bury(topic, record, reason=reason, attempts=attempts))
 
-    async def _answer(self, message: Received[Any], payload: CommandExpired | CommandFailed) -> None:
+    async def _answer(self, message: Received[Any], payload: Message) -> None:
         if message.envelope.reply_to is not None:
             await self._send_outcome(reply(message, payload))
 
@@ -203,6 +218,10 @@ class Work:
         self._count("handled", tier)
         seconds = max(0, time.time_ns() - started_ns) / 1e9
         names.HANDLING_SECONDS.labels(self._consumption.topic.name, tier).observe(seconds)
+
+    def _measure_wait(self, record: Record, message: Received[Any]) -> None:
+        seconds = max(0.0, time.time() - self._context.clock.to_local_s(record.timestamp))
+        names.WAIT_SECONDS.labels(self._consumption.topic.name, message.envelope.tier.value).observe(seconds)
 
     def _count(self, outcome: str, tier: str = "") -> None:
         names.MESSAGES_HANDLED.labels(self._consumption.topic.name, tier, outcome).inc()

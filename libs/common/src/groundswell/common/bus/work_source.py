@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError
 from groundswell.common.bus.assignment import Assignment, Ledgers, Taken, due
 from groundswell.common.bus.closing import close_consumer, within
 from groundswell.common.bus.consumption import Consumption
-from groundswell.common.bus.jobs import Job, cancel, complete, settle
+from groundswell.common.bus.jobs import Job, cancel, complete, oldest_waiting_ms, settle
 from groundswell.common.bus.turns import TierGate
 from groundswell.common.bus.watchdog import watch
 from groundswell.common.bus.work import BusContext, Work
@@ -195,10 +195,14 @@ class WorkSource:
         self._measure()
 
     async def _run_job(self, job: Job) -> None:
-        async with self._gate.turn(self._tier):
-            job.started = True
-            await self._work.run([item.record for item in job.taken], admitted=job.mark_complete)
-            job.mark_complete()
+        # Read before it waits: its deadline decides its turn, and what needs no work needs none.
+        items = await self._work.read([item.record for item in job.taken])
+        if items:
+            deadline = min(message.deadline for _, message in items)
+            async with self._gate.turn(self._tier, deadline=deadline, cost=len(items)):
+                job.started = True
+                await self._work.run(items, admitted=job.mark_complete)
+        job.mark_complete()
 
     def _ended(self, job: Job) -> None:
         self._jobs.discard(job)
@@ -212,6 +216,11 @@ class WorkSource:
         labels = (self._consumption.topic.name, self._tier.value)
         names.IN_FLIGHT.labels(*labels).set(sum(len(job.taken) for job in self._jobs))
         names.LAG.labels(*labels).set(self._assignment.lag(self._end_of))
+
+    def _measure_oldest_wait(self) -> None:
+        appended_ms = oldest_waiting_ms(self._jobs)
+        seconds = 0.0 if appended_ms is None else time.time() - self._context.clock.to_local_s(appended_ms)
+        names.OLDEST_WAIT_SECONDS.labels(self._consumption.topic.name, self._tier.value).set(max(0.0, seconds))
 
     def _end_of(self, partition: TopicPartition) -> int | None:
         """As of the last fetch."""
@@ -235,6 +244,7 @@ class WorkSource:
     async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
+            self._measure_oldest_wait()
             await self._commit(self._assignment.all())
 
     async def _commit(self, ledgers: Ledgers) -> None:

@@ -54,10 +54,20 @@ class Attribute(StrEnum):
 
 # Bus
 MESSAGES_HANDLED = _counter(
-    "messages_handled", "Records taken off a topic, by how that ended", "topic", "tier", "outcome"
+    "messages_handled",
+    "Records taken off a topic: handled, expired, cancelled, failed, rejected",
+    "topic",
+    "tier",
+    "outcome",
 )
 HANDLING_SECONDS = _histogram("message_handling_seconds", "Handler start to effects published", "topic", "tier")
 WAIT_SECONDS = _histogram("message_wait_seconds", "Append to the log until handler start", "topic", "tier")
+OLDEST_WAIT_SECONDS = _gauge(
+    "oldest_wait_seconds",
+    "Append to the log until now, of the oldest record taken whose turn has not come",
+    "topic",
+    "tier",
+)
 IN_FLIGHT = _gauge("messages_in_flight", "Records taken and not complete", "topic", "tier")
 LAG = _gauge("consumer_lag_messages", "Records on assigned partitions not taken yet", "topic", "tier")
 PUBLISH_SECONDS = _histogram("publish_seconds", "Publish call to acknowledgement", "topic")

@@ -1,0 +1,122 @@
+"""Who is next: weights share turns between tiers, deadlines order a tier, and age bounds every wait."""
+
+from bisect import bisect_left, insort
+from collections.abc import Hashable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, NamedTuple, TypeVar
+
+from groundswell.common.tiers import WEIGHTS, Tier
+
+PATIENCE_S = 30.0
+AGED_TURN_EVERY = 8
+HORIZON_S = 600.0
+
+K = TypeVar("K", bound=Hashable)
+
+
+class TurnQueue(Generic[K]):
+    """Holds keys that wait, and says which has its turn. Times are seconds of any one clock, and never go back.
+
+    Between tiers: stride scheduling by cost (Waldspurger and Weihl, 1995). A turn of `cost` moves its tier on by
+    cost / weight, and the tier that is least far has the next one; a tier that was idle saves nothing up. Every
+    AGED_TURN_EVERY-th turn instead goes to the tier that had none for the longest time, if it waits for `patience_s`.
+
+    Inside a tier: earliest deadline first, where a deadline counts for no earlier than the present and no later than
+    `horizon_s` from it, both when it comes. So a key is passed only by keys that come within `horizon_s` after it.
+
+    A tier that waits has its next turn, however many others wait, at the latest
+
+    - with costs of 1, as turn n = 1 + m + 1 + m // (AGED_TURN_EVERY - 1), where m sums weight(other) // weight + 1
+      over the other tiers: turn 4, 6 and 16 with weights of 8, 3 and 1. That is ceil(n / k) * s seconds where k slots
+      work on jobs of at most s seconds;
+    - with any costs, AGED_TURN_EVERY * (number of tiers) = 24 turns after it has waited for `patience_s`:
+      patience_s + ceil(24 / k) * s seconds.
+    """
+
+    def __init__(
+        self,
+        weights: Mapping[Tier, int] = WEIGHTS,
+        *,
+        patience_s: float = PATIENCE_S,
+        horizon_s: float = HORIZON_S,
+    ) -> None:
+        self._patience_s = patience_s
+        self._horizon_s = horizon_s
+        self._lines: dict[Tier, _Line[K]] = {tier: _Line(weight) for tier, weight in weights.items()}
+        self._entries: dict[K, _Entry[K]] = {}
+        self._pushed = 0
+        self._level = 0.0
+        self._turns_by_weight = 0
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[K]:
+        """In order of arrival."""
+        return iter(self._entries)
+
+    def push(self, key: K, *, tier: Tier, deadline: float, since: float, cost: float = 1) -> None:
+        """Let `key` wait from `since` on, which is now. Raises ValueError if it waits already or costs nothing."""
+        if key in self._entries or not cost > 0:
+            raise ValueError(f"{key!r} waits already, or its cost {cost} is not above 0")
+        rank = min(max(deadline, since), since + self._horizon_s)
+        self._pushed += 1
+        self._entries[key] = entry = _Entry(rank, self._pushed, tier, cost, key)
+        line = self._lines[tier]
+        if not line.entries:
+            line.waits_since = since
+        insort(line.entries, entry)
+
+    def pop(self, now: float) -> K | None:
+        """The key that has its turn now, which waits no longer; None if nobody waits."""
+        lines = [line for line in self._lines.values() if line.entries]
+        if not lines:
+            return None
+        line = self._aged(lines, now) or self._due(lines)
+        entry = line.entries.pop(0)
+        del self._entries[entry.key]
+        line.moved = max(line.moved, self._level + entry.cost / line.weight)
+        line.waits_since = now
+        return entry.key
+
+    def remove(self, key: K) -> None:
+        """Forget `key`, which costs its tier no turn; nothing if it does not wait."""
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            entries = self._lines[entry.tier].entries
+            del entries[bisect_left(entries, entry)]
+
+    def _due(self, lines: Sequence["_Line[K]"]) -> "_Line[K]":
+        """The one that moved least; the heavier one of equals."""
+        line = min(lines, key=lambda line: (max(line.moved, self._level), -line.weight))
+        self._level = max(line.moved, self._level)
+        self._turns_by_weight += 1
+        return line
+
+    def _aged(self, lines: Sequence["_Line[K]"], now: float) -> "_Line[K] | None":
+        line = min(lines, key=lambda line: line.waits_since)
+        # A part of the turns only: when all wait for long, weights still decide most of them.
+        if self._turns_by_weight < AGED_TURN_EVERY - 1 or now - line.waits_since < self._patience_s:
+            return None
+        self._turns_by_weight = 0
+        return line
+
+
+class _Entry(NamedTuple, Generic[K]):
+    """Sorted by rank, then by arrival."""
+
+    rank: float
+    number: int
+    tier: Tier
+    cost: float
+    key: K
+
+
+@dataclass
+class _Line(Generic[K]):
+    """One tier. `waits_since`: its last turn, or when somebody came after nobody waited, whichever is later."""
+
+    weight: int
+    entries: list[_Entry[K]] = field(default_factory=list)
+    moved: float = 0.0
+    waits_since: float = 0.0
