@@ -15,7 +15,7 @@ from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.envelope import ReplyAddress, parse
 from groundswell.common.bus.inspection import records_on
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.errors import Rejected
+from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.feeder import Bounds, Feeder, FeederLease, LeaseLost, Standing, feeder_lease_table
 from groundswell.common.ids import TeamId
 from groundswell.common.outbox import Outbox, outbox_table
@@ -382,6 +382,23 @@ async def test_a_line_that_cannot_be_accepted_costs_itself_only(stage: Stage, wr
         await stage.until_states(done=9, refused=1)
 
 
+async def test_a_feeder_that_stands_still_in_a_transaction_loses_it_and_the_line_waits_on(stage: Stage) -> None:
+    await stage.add_lines("red", range(1))
+
+    class StandingStill(NullRows):
+        async def accept(self, connection: Connection, line: str) -> Outgoing | None:
+            accepted = await super().accept(connection, line)
+            pid = connection.info.backend_pid
+            await eventually(lambda: _has_ended(stage, pid))
+            return accepted
+
+    feeder = stage.feeder(stage.postgres, Bounds(5, 5), lease=stage.lease(expiry_s=0.3))
+    feeder._rows = StandingStill(stage.bench)
+    with pytest.raises(Unavailable):
+        await feeder.feed()
+    assert await stage.states() == {"waiting": 1}
+
+
 async def test_a_feeder_goes_on_when_its_connections_were_cut(stage: Stage) -> None:
     await stage.add_lines("red", range(60))
     async with stage.answering(), stage.pool("cut") as postgres, feeding(stage.feeder(postgres, Bounds(5, 5))):
@@ -407,3 +424,9 @@ async def _somebody_waits_for_a_lock(stage: Stage) -> bool:
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
         )
         return await cursor.fetchone() is not None
+
+
+async def _has_ended(stage: Stage, pid: int) -> bool:
+    async with stage.postgres.transaction() as connection:
+        cursor = await connection.execute("SELECT 1 FROM pg_stat_activity WHERE pid = %s", [pid])
+        return await cursor.fetchone() is None

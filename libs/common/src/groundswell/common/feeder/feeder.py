@@ -4,6 +4,7 @@ import asyncio
 from collections import Counter
 from contextlib import suppress
 
+import psycopg
 import structlog
 
 from groundswell.common.errors import Rejected, Unavailable
@@ -14,6 +15,7 @@ from groundswell.common.ids import TeamId
 from groundswell.common.outbox import Outbox
 from groundswell.common.outbox.rows import OutboxRow
 from groundswell.common.postgres import Postgres
+from groundswell.common.telemetry import names
 
 EVERY_S = 0.5
 MOST_IN_A_ROUND = 100
@@ -112,10 +114,16 @@ class Feeder:
         return None
 
     async def _accept_under_lease(self, line: str) -> OutboxRow | None:
-        async with self._postgres.transaction() as connection:
-            await self._lease.guard(connection)
-            command = await self._rows.accept(connection, line)
-            return await self._outbox.add(connection, command) if command is not None else None
+        try:
+            async with self._postgres.transaction() as connection:
+                await self._lease.guard(connection)
+                command = await self._rows.accept(connection, line)
+                row = await self._outbox.add(connection, command) if command is not None else None
+        except psycopg.errors.IdleInTransactionSessionTimeout as error:
+            raise Unavailable("PostgreSQL: this process stood still inside a transaction") from error
+        if row is not None:
+            names.LINES_FED.labels("accepted").inc()
+        return row
 
     async def _refuse(self, line: str, reason: str) -> None:
         log.error("line refused", line=line, reason=reason)
@@ -123,9 +131,12 @@ class Feeder:
             await self._lease.guard(connection)
             await self._rows.refuse(connection, line, reason)
         self._failures.pop(line, None)
+        names.LINES_FED.labels("refused").inc()
 
     async def _release(self) -> None:
         """Softly: what is not given back lapses."""
+        if self._lease.epoch is None:
+            return
         try:
             async with asyncio.timeout(RELEASE_WITHIN_S), self._postgres.transaction() as connection:
                 await self._lease.release(connection)

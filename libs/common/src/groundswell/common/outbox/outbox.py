@@ -13,6 +13,7 @@ from groundswell.common.bus.publisher import Publisher
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.outbox.rows import OutboxRow, OutboxRows
 from groundswell.common.postgres import Connection, Postgres
+from groundswell.common.telemetry import names
 from groundswell.common.telemetry.tracing import current_carrier, span
 
 LEASE_S = 10.0
@@ -68,7 +69,7 @@ class Outbox:
         Raises nothing. False: Kafka did not take one within `within_s`, or its lease was over; the sweeper goes on
         with it and those behind it.
         """
-        sent = await self._publish(rows, within_s)
+        sent = await self._publish(rows, within_s, "published")
         await self._softly_delete()
         return sent == len(rows)
 
@@ -90,13 +91,13 @@ class Outbox:
             rows = await self._rows.take_lapsed(connection, self._batch, self._lease_s)
         if rows:
             log.info("outbox rows left behind", count=len(rows))
-        sent = await self._publish(rows, self._lease_s)
+        sent = await self._publish(rows, self._lease_s, "swept")
         await self._delete()
         # Given back, so that the next sweep begins with the oldest again.
         await self._lease([row.id for row in rows[sent:]], 0.0)
         return sent == self._batch
 
-    async def _publish(self, rows: Sequence[OutboxRow], within_s: float) -> int:
+    async def _publish(self, rows: Sequence[OutboxRow], within_s: float, outcome: str) -> int:
         """How many of `rows`, from the first on, need no more attention now."""
         for number, row in enumerate(rows):
             wait_s = min(row.leased_until - MARGIN * self._lease_s - time.monotonic(), within_s)
@@ -112,6 +113,8 @@ class Outbox:
                     "outbox row cannot be published", topic=row.topic, id=row.id, reason=rejection.reason
                 )
                 await self._put_off(row)
+            else:
+                names.OUTBOX_MESSAGES.labels(outcome).inc()
         return len(rows)
 
     async def _publish_row(self, row: OutboxRow, wait_s: float) -> None:
@@ -130,6 +133,7 @@ class Outbox:
         self._published.add(row.id)
 
     async def _put_off(self, row: OutboxRow) -> None:
+        names.OUTBOX_MESSAGES.labels("put off").inc()
         try:
             await self._lease([row.id], REJECTED_AGAIN_S)
         except Unavailable as error:

@@ -74,6 +74,8 @@ PUBLISH_SECONDS = _histogram("publish_seconds", "Publish call to acknowledgement
 PUBLISH_FAILURES = _counter("publish_failures", "Publishes given up at their deadline", "topic")
 DEAD_LETTERS = _counter("dead_letters", "Records written to a dead-letter topic", "topic", "reason")
 COMMIT_FAILURES = _counter("commit_failures", "Offset commits refused; the records come again", "topic", "tier")
+OUTBOX_MESSAGES = _counter("outbox_messages", "Messages out of an outbox: published, swept, or put off", "outcome")
+LINES_FED = _counter("lines_fed", "Lines of bulk work that left the waiting: accepted or refused", "outcome")
 
 # Orchestrator
 REQUESTS_ENDED = _counter("requests_ended", "Requests by terminal state", "tier", "outcome")
