@@ -145,6 +145,32 @@ def test_age_helps_where_weights_alone_would_let_a_costly_tier_wait() -> None:
     assert waited_s < dear * WEIGHTS[Tier.INTERACTIVE]
 
 
+def test_tiers_that_age_side_by_side_all_have_their_turns() -> None:
+    flood, served_at = Flood(), dict.fromkeys(Tier, 0)
+    for tier in [*Tier] * 200:
+        flood.push(tier, cost=1 if tier is Tier.INTERACTIVE else 10_000)
+    for turn in range(1, 200):
+        flood.now += PATIENCE_S
+        tier = flood.pop()
+        assert turn - served_at[tier] <= TURNS_UNTIL_SERVED_AGED
+        served_at[tier] = turn
+    assert min(served_at.values()) > 200 - TURNS_UNTIL_SERVED_AGED
+
+
+def test_a_tier_ages_from_when_somebody_came_not_while_nobody_waited() -> None:
+    flood = Flood()
+    flood.push(Tier.BULK, cost=10_000)
+    flood.pop()
+    flood.now = 10 * PATIENCE_S
+    flood.push(Tier.BULK)
+    for _ in range(10 * AGED_TURN_EVERY):
+        flood.fill([Tier.INTERACTIVE])
+        assert flood.pop() is Tier.INTERACTIVE
+    flood.now += PATIENCE_S
+    flood.fill([Tier.INTERACTIVE])
+    assert flood.pop() is Tier.BULK
+
+
 def test_when_all_wait_beyond_their_patience_weights_still_decide_most_turns() -> None:
     worker = Worker(1, itertools.repeat(2 * PATIENCE_S), itertools.repeat(1))
     served = Counter(tier for tier, _ in itertools.islice(worker.turns(), 1200))
@@ -177,6 +203,17 @@ def test_idle_time_is_not_saved_up_for_a_burst() -> None:
         served[flood.pop()] += 1
     assert served[Tier.BULK] >= 1, "bulk waits for no debt of the time when it was alone"
     assert served[Tier.INTERACTIVE] <= 16 + 1, "interactive has no credit of the time when it was idle"
+
+
+def test_of_tiers_that_were_idle_the_most_urgent_goes_first_whoever_was_idle_for_longer() -> None:
+    flood = Flood()
+    flood.fill([Tier.INTERACTIVE])
+    flood.pop()
+    for _ in range(100):
+        flood.fill([Tier.STANDARD])
+        flood.pop()
+    flood.fill([Tier.BULK, Tier.INTERACTIVE])
+    assert flood.pop() is Tier.INTERACTIVE
 
 
 def test_the_most_urgent_tier_goes_first() -> None:

@@ -140,6 +140,18 @@ async def test_a_command_cancelled_before_it_was_read_or_between_two_tries_is_no
     assert await bench.dead() == []
 
 
+async def test_a_bug_in_telling_whether_a_command_was_cancelled_costs_nobody_anything(bench: Bench) -> None:
+    desk = Desk()
+    desk.release.set()
+
+    def when_cancelled(message: Received[Any]) -> Message | None:
+        raise ZeroDivisionError(message.payload.note)
+
+    await bench.asks([0, 1])
+    async with bench.working(consume_stream(bench.command, desk.handle_stream, slots=1, when_cancelled=when_cancelled)):
+        await bench.until_answered(0, 1)
+
+
 async def test_what_cannot_be_read_waits_for_no_slot(bench: Bench) -> None:
     desk, topic = Desk(), bench.command[Tier.STANDARD]
     await bench.asks([0])

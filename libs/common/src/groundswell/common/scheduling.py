@@ -59,7 +59,7 @@ class TurnQueue(Generic[K]):
         """Let `key` wait from `since` on, which is now. Raises ValueError if it waits already or costs nothing."""
         if key in self._entries or not cost > 0:
             raise ValueError(f"{key!r} waits already, or its cost {cost} is not above 0")
-        rank = min(max(deadline, since), since + self._horizon_s)
+        rank = min(max(since, deadline), since + self._horizon_s)
         self._pushed += 1
         self._entries[key] = entry = _Entry(rank, self._pushed, tier, cost, key)
         line = self._lines[tier]

@@ -172,16 +172,22 @@ class Work:
         """Whether nobody wants a command's work any more; then its sender was told. Facts and outcomes never are."""
         if not isinstance(self._consumption.topic, Command):
             return False
-        outcome: Message | None = None
         if is_expired := message.deadline <= time.time():
-            outcome = CommandExpired(command=message.envelope.type)
-        elif self._consumption.when_cancelled:
-            outcome = self._consumption.when_cancelled(message)
-        if outcome is None:
+            outcome: Message = CommandExpired(command=message.envelope.type)
+        elif (stopped := self._when_cancelled(message)) is not None:
+            outcome = stopped
+        else:
             return False
         await self._answer(message, outcome)
         self._count("expired" if is_expired else "cancelled", message.envelope.tier.value)
         return True
+
+    def _when_cancelled(self, message: Received[Any]) -> Message | None:
+        try:
+            return self._consumption.when_cancelled(message) if self._consumption.when_cancelled else None
+        except Exception:
+            log.exception("taken for not cancelled")  # the handler is tried, and its failures are bounded
+            return None
 
     async def _give_up(self, record: Record, message: Received[Any], reason: str, attempts: int) -> None:
         await self._bury(record, reason, attempts)
