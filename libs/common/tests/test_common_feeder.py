@@ -20,7 +20,7 @@ from groundswell.common.feeder import Bounds, Feeder, FeederLease, LeaseLost, St
 from groundswell.common.ids import TeamId
 from groundswell.common.outbox import Outbox, outbox_table
 from groundswell.common.postgres import Connection, Postgres
-from groundswell.common.testing.bench import Answered, Bench, answer
+from groundswell.common.testing.bench import Answered, Bench, answer, bench_on
 from groundswell.common.testing.waiting import eventually, until
 from groundswell.common.tiers import Tier
 
@@ -119,8 +119,10 @@ class Stage:
     async def pool(self, name: str) -> AsyncIterator[Postgres]:
         opened = Postgres(SecretStr(f"{self._dsn}?application_name={name}"), size=2, connect_within_s=2)
         await opened.open()
-        yield opened
-        await opened.close()
+        try:
+            yield opened
+        finally:
+            await opened.close()
 
     def feeder(self, postgres: Postgres, bounds: Bounds, **changes: Any) -> Feeder:
         made = Feeder(
@@ -192,15 +194,22 @@ class Stage:
         return []
 
 
-@pytest.fixture
-async def stage(bench: Bench, fresh_database: Any) -> AsyncIterator[Stage]:
-    dsn = fresh_database.dsns["ingest"]
+@asynccontextmanager
+async def staged(bench: Bench, dsn: str) -> AsyncIterator[Stage]:
     postgres = Postgres(SecretStr(dsn), size=8)
     await postgres.open()
-    async with postgres.transaction() as connection:
-        await connection.execute(f"{outbox_table('ingest')}{feeder_lease_table('ingest')}{_LINES}".encode())
-    yield Stage(bench, dsn, postgres)
-    await postgres.close()
+    try:
+        async with postgres.transaction() as connection:
+            await connection.execute(f"{outbox_table('ingest')}{feeder_lease_table('ingest')}{_LINES}".encode())
+        yield Stage(bench, dsn, postgres)
+    finally:
+        await postgres.close()
+
+
+@pytest.fixture
+async def stage(bench: Bench, fresh_database: Any) -> AsyncIterator[Stage]:
+    async with staged(bench, fresh_database.dsns["ingest"]) as made:
+        yield made
 
 
 @asynccontextmanager
@@ -305,6 +314,21 @@ async def test_nothing_is_accepted_beyond_the_bound_while_nobody_answers(stage: 
     assert await feeder.feed() == 0
     assert await stage.states() == {"accepted": 5, "waiting": 15}
     assert len(await stage.commands()) == 5
+
+
+async def test_while_kafka_is_away_the_bound_holds_and_every_line_is_done_when_it_is_back(
+    own_kafka: Any, fresh_database: Any
+) -> None:
+    async with bench_on(own_kafka.address) as bench, staged(bench, fresh_database.dsns["ingest"]) as stage:
+        await stage.add_lines("red", range(12))
+        own_kafka.kill()
+        async with feeding(stage.feeder(stage.postgres, Bounds(5, 5))):
+            await stage.until_states(accepted=5, waiting=7)
+            await own_kafka.start()
+            async with stage.answering():
+                await stage.until_states(done=12)
+        assert stage.rows.most_at_once["red"] == 5
+        assert await stage.effects() == {1}
 
 
 async def test_a_feeder_that_lost_its_lease_accepts_nothing(stage: Stage) -> None:

@@ -18,6 +18,7 @@ from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, parse
 from groundswell.common.bus.inspection import records_on
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.outbox import Outbox, OutboxRow, outbox_table
+from groundswell.common.outbox.rows import OutboxRows
 from groundswell.common.postgres import Postgres
 from groundswell.common.telemetry.tracing import current_trace_id, span
 from groundswell.common.testing.bench import Ask, Bench, bench_on
@@ -182,6 +183,20 @@ async def test_two_sweepers_share_the_rows_and_double_none(bench: Bench, postgre
     async with sweeping(outbox_of(bench, postgres, batch=20), outbox_of(bench, postgres, batch=20)):
         await eventually(lambda: _empty(postgres))
     assert sorted(ids(await records(bench))) == sorted(row.message_id for row in rows)
+
+
+@connected
+async def test_rows_that_another_sweeper_is_taking_are_passed_over(
+    bench: Bench, postgres: Postgres, outbox: Outbox
+) -> None:
+    await add(outbox, postgres, *(bench.ask(number) for number in range(5)))
+    await let_leases_lapse(postgres)
+    rows = OutboxRows("ingest")
+    async with postgres.transaction() as one, postgres.transaction() as other:
+        first = await rows.take_lapsed(one, 3, 10.0)
+        second = await rows.take_lapsed(other, 3, 10.0)
+    assert [row.id for row in [*first, *second]] == await left(postgres)
+    assert len(first) == 3, "oldest first"
 
 
 @connected

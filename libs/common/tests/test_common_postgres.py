@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import pytest
 from pydantic import SecretStr
 
 from groundswell.common.errors import Misconfigured, Unavailable
-from groundswell.common.postgres import Postgres, migrate
+from groundswell.common.postgres import Postgres, heed_cancel, migrate
+from groundswell.common.testing.waiting import until
 
 pytestmark = pytest.mark.connected
 
@@ -97,3 +99,23 @@ async def test_a_server_that_is_away_is_unavailable_and_names_no_password(unused
 async def test_a_role_sees_only_its_own_schema(postgres: Postgres) -> None:
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         await rows(postgres, "CREATE TABLE embedder.theirs (id int)")
+
+
+async def test_a_loop_hears_of_a_cancellation_that_the_pool_dropped(fresh_database: Any) -> None:
+    postgres = Postgres(SecretStr(fresh_database.dsns["ingest"]), size=1)
+    await postgres.open()
+    async with postgres.transaction():
+        looping = asyncio.create_task(_loop(postgres))
+        await until(lambda: postgres._pool.get_stats()["requests_waiting"])
+        await postgres.close()
+        looping.cancel()
+    await until(looping.done)
+    assert looping.cancelled()
+
+
+async def _loop(postgres: Postgres) -> None:
+    while True:
+        heed_cancel()
+        with suppress(Unavailable):
+            await postgres.check()
+        await asyncio.sleep(0)

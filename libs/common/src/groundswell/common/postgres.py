@@ -1,5 +1,6 @@
 """PostgreSQL for a service: a pool that waits for it, migrations under a lock, errors as the bus understands them."""
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -60,6 +61,17 @@ class Postgres:
         """Raises Unavailable unless the server answers."""
         async with self.transaction() as connection:
             await connection.execute("SELECT 1")
+
+
+def heed_cancel() -> None:
+    """Raises CancelledError if this task was cancelled and its last statement did not tell: loops ask between rounds.
+
+    Before Python 3.12 `asyncio.wait_for`, by which the pool waits for a connection, drops a cancellation that arrives
+    together with the result (python/cpython issue 86296).
+    """
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 async def migrate(postgres: Postgres, schema: str, folder: Traversable) -> list[str]:

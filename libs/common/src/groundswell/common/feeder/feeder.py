@@ -14,7 +14,7 @@ from groundswell.common.feeder.ports import Rows
 from groundswell.common.ids import TeamId
 from groundswell.common.outbox import Outbox
 from groundswell.common.outbox.rows import OutboxRow
-from groundswell.common.postgres import Postgres
+from groundswell.common.postgres import Postgres, heed_cancel
 from groundswell.common.telemetry import names
 
 EVERY_S = 0.5
@@ -62,6 +62,7 @@ class Feeder:
         """Feed until cancelled, then give the lease back. Goes on through Kafka's and PostgreSQL's absence."""
         try:
             while True:
+                heed_cancel()
                 if not await self._fed_fully():
                     with suppress(TimeoutError):
                         async with asyncio.timeout(self._every_s):

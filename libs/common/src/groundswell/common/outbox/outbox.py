@@ -12,7 +12,7 @@ from groundswell.common.bus.messages import Outgoing
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.outbox.rows import OutboxRow, OutboxRows
-from groundswell.common.postgres import Connection, Postgres
+from groundswell.common.postgres import Connection, Postgres, heed_cancel
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.tracing import current_carrier, span
 
@@ -76,6 +76,7 @@ class Outbox:
     async def sweep(self) -> None:
         """Publish what others left behind, until cancelled. Goes on through Kafka's and PostgreSQL's absence."""
         while True:
+            heed_cancel()
             again = False
             try:
                 again = await self.sweep_once()
