@@ -10,7 +10,7 @@ import pytest
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import listen
 from groundswell.common.bus.messages import Received
-from groundswell.common.bus.readers import PartitionReader
+from groundswell.common.bus.readers import PartitionReader, read_until_now
 from groundswell.common.bus.watchdog import StandsStill
 from groundswell.common.errors import Unavailable
 from groundswell.common.testing.bench import SERVICE, Answered, Bench
@@ -84,6 +84,47 @@ async def test_a_reader_goes_on_from_an_offset(bench: Bench) -> None:
         await outcome(bench, number)
     async with reading(bench, ears, {bench.line.replies.physical_name: 2}):
         await until(lambda: ears.heard == [2, 3])
+
+
+async def test_a_reader_knows_how_far_it_has_heard(bench: Bench) -> None:
+    ears, topic = Ears(), bench.line.replies.physical_name
+    await outcome(bench, 0)
+    bus = Bus(bench.kafka, service=SERVICE)
+    reader = PartitionReader([bench.line.replies], ears.hear, bus.context, partition=0)
+    await reader.start()
+    assert reader.positions == {topic: 1}
+    running = asyncio.create_task(reader.run())
+    try:
+        await outcome(bench, 1)
+        await until(lambda: reader.positions == {topic: 2})
+        assert ears.heard == [1]
+    finally:
+        await reader.stop()
+        await running
+
+
+async def test_what_lies_on_a_partition_is_read_from_an_offset_to_its_end(wide_bench: Bench) -> None:
+    topic = wide_bench.line.replies.physical_name
+    for number in range(6):
+        await outcome(wide_bench, number, partition=number % 2)
+    await wide_bench.raw(topic, b"{", [("odd", b"\xff")])
+    context = Bus(wide_bench.kafka, service=SERVICE).context
+
+    async def read(offsets: dict[str, int], partition: int = 0) -> tuple[list[int], dict[str, int]]:
+        found, ends = await read_until_now(
+            [wide_bench.line.replies], partition, offsets, context, wanted=lambda message: message.payload.number != 2
+        )
+        return [message.payload.number for message in found], ends
+
+    assert (await read({topic: 0}))[0] == [0, 4]
+    assert await read({topic: 1}, 1) == ([3, 5], {topic: 3})
+    assert await read({}, 1) == ([], {topic: 3})
+
+
+async def test_nothing_is_read_from_a_broker_that_is_away(bench: Bench) -> None:
+    context = Bus("127.0.0.1:9", service=SERVICE).context
+    with pytest.raises(Unavailable):
+        await read_until_now([bench.line.replies], 0, {}, context, wanted=lambda _: True)
 
 
 async def test_an_offset_that_is_not_there_means_the_oldest_record(bench: Bench) -> None:

@@ -173,9 +173,9 @@ def blocked(role: TextRole, window: CheckText | None = None, start: int = 0) -> 
     )
 
 
-def admitted(attempt: int = 1, worker: WorkerId = WORKER) -> GenerationAdmitted:
+def admitted(attempt: int = 1, worker: WorkerId = WORKER, prefix_length: int = 0) -> GenerationAdmitted:
     return GenerationAdmitted(
-        request_id=REQUEST, attempt=attempt, epoch=0, worker=worker, prefix_length=0, prompt_tokens=50
+        request_id=REQUEST, attempt=attempt, epoch=0, worker=worker, prefix_length=prefix_length, prompt_tokens=50
     )
 
 
@@ -382,7 +382,7 @@ def test_a_handed_back_attempt_goes_on_after_what_was_received() -> None:
     assert isinstance(again, GenerateAnswer)
     assert (again.attempt, again.prefix_token_ids) == (2, (0,))
     other = WorkerId("worker-2")
-    life.hear(tokens(1, " LATE"), admitted(2, other), tokens(0, " is kept 400 days.", 2, other))
+    life.hear(tokens(1, " LATE"), admitted(2, other, 1), tokens(0, " is kept 400 days.", 2, other))
     assert life.state.raw == "The audit log is kept 400 days."
 
 
@@ -429,7 +429,7 @@ def test_the_loss_of_another_worker_or_of_one_that_is_done_changes_nothing() -> 
 def test_tokens_of_another_attempt_or_worker_and_doubled_ones_change_nothing() -> None:
     life = Life()
     life.until_generating()
-    life.hear(admitted(), admitted(worker=WorkerId("worker-2")), tokens(0, "Yes"))
+    life.hear(admitted(prefix_length=1), admitted(), admitted(worker=WorkerId("worker-2")), tokens(0, "Yes"))
     before = life.state
     life.hear(tokens(0, "Yes"), tokens(1, "no", attempt=2), tokens(1, "no", worker=WorkerId("worker-2")))
     assert replace(life.state, marks={}) == replace(before, marks={})

@@ -24,6 +24,8 @@ from groundswell.orchestrator.domain.question import Answer, Caller, Citation, Q
 from groundswell.orchestrator.ports import (
     DocumentRecord,
     KeyRecord,
+    Orphan,
+    Ownership,
     Released,
     RequestRecord,
     SourceRecord,
@@ -116,13 +118,19 @@ class FakeLedger:
     records: dict[RequestId, RequestRecord] = field(default_factory=dict)
     looked_up: int = 0
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
+    async def insert(self, question: Question, ownership: Ownership) -> bool:
         raise AssertionError("the front door does not write requests")
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
         raise AssertionError("the front door does not write requests")
 
-    async def finish(self, request_id: RequestId, answer: Answer) -> Answer:
+    async def finish(self, request_id: RequestId, answer: Answer, *, epoch: int) -> Answer | None:
+        raise AssertionError("the front door does not write requests")
+
+    async def answer(self, request_id: RequestId) -> Answer | None:
+        raise AssertionError("the front door asks for records of a team")
+
+    async def adopt(self, ownership: Ownership) -> list[Orphan]:
         raise AssertionError("the front door does not write requests")
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None:

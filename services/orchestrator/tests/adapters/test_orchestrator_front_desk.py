@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, cast
@@ -12,10 +12,12 @@ import pytest
 
 from groundswell.common.bus.envelope import Envelope
 from groundswell.common.bus.messages import Origin, Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Outcome
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Outcome, StreamAdopted
 from groundswell.common.contracts.generation import (
+    AnswerCompleted,
     AttemptCancelled,
     ChatMessage,
+    FinishReason,
     GenerateAnswer,
     GenerationAdmitted,
     TokensGenerated,
@@ -27,16 +29,18 @@ from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.ids import CorrelationId, KeyId, RequestId, TeamId, WorkerId, new_message_id
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
+from groundswell.common.topics import ANSWER_STREAM
 from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
-from groundswell.orchestrator.ports import AlreadyAccepted, Released, RequestLedger, StreamItem
+from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released, RequestLedger, StreamItem
 
 REQUEST = RequestId("req_000000000000000000000001")
 WORKER = WorkerId("worker-1")
 PARTITION = 3
+EPOCH = 7
 
 
 @dataclass
@@ -47,8 +51,11 @@ class Ledger:
     ended: dict[RequestId, Answer] = field(default_factory=dict)
     broken: list[Exception] = field(default_factory=list)
     away: bool = False
+    epoch: int = 0
+    """That of the newest owner."""
+    looked_up: int = 0
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
+    async def insert(self, question: Question, ownership: Ownership) -> bool:
         if self.away:
             raise Unavailable("PostgreSQL: away")
         is_new = question.request_id not in self.accepted
@@ -59,16 +66,23 @@ class Ledger:
         if self.away:
             raise Unavailable("PostgreSQL: away")
 
-    async def finish(self, request_id: RequestId, answer: Answer) -> Answer:
+    async def finish(self, request_id: RequestId, answer: Answer, *, epoch: int) -> Answer | None:
         if self.broken:
             raise self.broken.pop(0)
+        if epoch < self.epoch:
+            return self.ended.get(request_id)
         return self.ended.setdefault(request_id, answer)
+
+    async def answer(self, request_id: RequestId) -> Answer | None:
+        self.looked_up += 1
+        return self.ended.get(request_id)
 
 
 @dataclass
 class Publisher:
-    """What left the desk; `refuses` decides what a broker does not take."""
+    """What left the desk; `refuses` decides what a broker does not take. `laid` hears what it took."""
 
+    laid: Callable[[Outgoing], Awaitable[None]]
     sent: list[Outgoing] = field(default_factory=list)
     refuses: dict[type[Message], Exception] = field(default_factory=dict)
     keeps_waiting: tuple[type[Message], ...] = ()
@@ -80,6 +94,7 @@ class Publisher:
         if refusal is not None:
             raise refusal
         self.sent.append(message)
+        await self.laid(message)
 
     def payloads(self, kind: type[Message]) -> list[Any]:
         return [message.payload for message in self.sent if isinstance(message.payload, kind)]
@@ -90,34 +105,48 @@ class Bus:
     publisher: Publisher
 
 
+def received(payload: Message, *, attempt: int = 1) -> Received[Any]:
+    envelope = Envelope(
+        message_id=new_message_id(),
+        type=payload.type_name(),
+        source="test",
+        correlation_id=CorrelationId(REQUEST),
+        tenant=TeamId("blue"),
+        tier=Tier.INTERACTIVE,
+        remaining_ms=60_000,
+        sent_ms=0,
+        attempt=attempt,
+        epoch=EPOCH,
+    )
+    return Received(payload, envelope, time.time() + 60, Origin("rpl", PARTITION, 0))
+
+
 class Bench:
     """A desk that is open, and the services behind it played by the test."""
 
     def __init__(self) -> None:
         self.ledger = Ledger()
-        self.publisher = Publisher()
+        self.publisher = Publisher(self.reads_back)
         self.desk = Desk(
             cast("RequestLedger", self.ledger),
             partial(assistants.find, language_model="null"),
             WorkerSigns(),
             control_within_s=0.0,
         )
-        self.desk.open(ReplyRoute(cast("Any", Bus(self.publisher)), PARTITION, 7, "me"))
+        self.desk.open(ReplyRoute(cast("Any", Bus(self.publisher)), PARTITION, EPOCH, "me"))
 
     async def says(self, payload: Message, *, attempt: int = 1) -> None:
         """A reply arrives."""
-        envelope = Envelope(
-            message_id=new_message_id(),
-            type=payload.type_name(),
-            source="test",
-            correlation_id=CorrelationId(REQUEST),
-            tenant=TeamId("blue"),
-            tier=Tier.INTERACTIVE,
-            remaining_ms=60_000,
-            sent_ms=0,
-            attempt=attempt,
-        )
-        await self.desk.hear_reply(Received(payload, envelope, time.time() + 60, Origin("rpl", PARTITION, 0)))
+        await self.desk.hear_reply(received(payload, attempt=attempt))
+
+    async def reads_back(self, message: Outgoing) -> None:
+        """What is appended to the answer stream comes back."""
+        if message.topic == ANSWER_STREAM.physical_name:
+            await self.streams(message.payload)
+
+    async def streams(self, payload: Message) -> None:
+        """Somebody appended `payload` to the answer stream."""
+        await self.desk.hear_stream(received(payload))
 
     async def clears(self, role: TextRole) -> None:
         """The moderator clears the newest text of that role."""
@@ -315,3 +344,90 @@ async def test_a_question_whose_worker_is_lost_goes_on_and_hears_no_more_of_the_
     assert isinstance(answer, Answer)
     assert answer.reason == "GenerateAnswer failed"
     await until(lambda: bench.desk.running == 0)
+
+
+async def test_a_request_that_another_replica_adopted_is_relayed_and_ends_as_the_ledger_says(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run. ")
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: bench.publisher.payloads(AnswerReleased))
+    [mine] = bench.publisher.payloads(AnswerReleased)
+    adopted: dict[str, Any] = {"request_id": REQUEST, "epoch": 8}
+    await bench.streams(StreamAdopted(**adopted))
+    await bench.streams(AnswerReleased(request_id=REQUEST, epoch=7, start=len(mine.text), text="of the former owner"))
+    await bench.streams(AnswerReleased(**adopted, start=0, text="Backups run. At night."))
+    bench.ledger.epoch = 8
+    theirs = Answer(outcome=Outcome.COMPLETED, text="Backups run. At night.", finish_reason="stop")
+    await until(lambda: bench.ledger.looked_up)
+    assert bench.desk.running == 1
+    bench.ledger.ended[REQUEST] = theirs
+    *released, answer = await everything(stream)
+    assert "".join(piece.text for piece in released if isinstance(piece, Released)) == theirs.text
+    assert answer is theirs
+    assert bench.publisher.payloads(AnswerEnded) == [], "its end is told by who ended it"
+
+
+async def test_who_ends_a_request_that_was_adopted_meanwhile_waits_for_its_new_owner(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    bench.ledger.epoch = 8
+    await bench.desk.cancel(REQUEST)
+    await until(lambda: bench.ledger.looked_up)
+    theirs = Answer(outcome=Outcome.COMPLETED, text="So.", finish_reason="stop")
+    bench.ledger.ended[REQUEST] = theirs
+    assert await everything(stream) == [theirs]
+
+
+async def test_an_adopted_request_goes_on_from_what_lies_on_its_partition(bench: Bench) -> None:
+    first = Bench()
+    await first.desk.accept(question("null"))
+    log: list[Received[Any]] = []
+
+    async def says(payload: Message, *, attempt: int = 1) -> None:
+        log.append(received(payload, attempt=attempt))
+        await first.desk.hear_reply(log[-1])
+
+    first.says = says  # type: ignore[method-assign]
+    await first.clears(TextRole.INPUT)
+    await first.generates("Backups run. At")
+    await first.clears(TextRole.ANSWER)
+    await until(lambda: first.publisher.payloads(AnswerReleased))
+
+    route = ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter")
+    bench.desk.adopt(question("null"), log, route)
+    await until(lambda: bench.publisher.payloads(AnswerReleased))
+    assert [type(message.payload) for message in bench.publisher.sent] == [StreamAdopted, AnswerReleased]
+    [again] = bench.publisher.payloads(AnswerReleased)
+    assert (again.epoch, again.start) == (9, 0)
+    assert again.text == "".join(piece.text for piece in first.publisher.payloads(AnswerReleased))
+
+    common: dict[str, Any] = {"request_id": REQUEST, "attempt": 1, "epoch": 7, "worker": WORKER}
+    await bench.says(TokensGenerated(**common, sequence=1, position=1, token_ids=(2,), text=" night."))
+    await bench.clears(TextRole.ANSWER)
+    await bench.says(
+        AnswerCompleted(**common, sequence=2, finish_reason=FinishReason.STOP, prompt_tokens=3, completion_tokens=2)
+    )
+    await until(lambda: bench.publisher.payloads(CheckText)[-1].final)
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: REQUEST in bench.ledger.ended)
+    assert bench.ledger.ended[REQUEST].text == "Backups run. At night."
+    assert bench.ledger.ended[REQUEST].outcome is Outcome.COMPLETED
+
+
+async def test_an_adopted_request_whose_worker_is_silent_goes_on_elsewhere(bench: Bench) -> None:
+    common: dict[str, Any] = {"request_id": REQUEST, "attempt": 1, "epoch": 7, "worker": WORKER}
+    asked = question("null")
+    said = hashlib.sha256(asked.text.encode()).hexdigest()
+    log = [
+        received(
+            TextCleared(request_id=REQUEST, role=TextRole.INPUT, window=0, start=0, cleared_until=0, text_sha256=said)
+        ),
+        received(GenerationAdmitted(**common, prefix_length=0, prompt_tokens=3)),
+        received(TokensGenerated(**common, sequence=0, position=0, token_ids=(1,), text="Backups")),
+    ]
+    bench.desk.adopt(asked, log, ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter"))
+    await until(lambda: bench.publisher.payloads(CheckText))
+    bench.desk.lose(WORKER)
+    await until(lambda: bench.publisher.payloads(GenerateAnswer))
+    [command] = bench.publisher.payloads(GenerateAnswer)
+    assert (command.attempt, command.epoch, command.prefix_token_ids) == (2, 9, (1,))

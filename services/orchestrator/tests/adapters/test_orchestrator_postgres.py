@@ -22,6 +22,7 @@ from groundswell.orchestrator.adapters.postgres_database import Database
 from groundswell.orchestrator.adapters.postgres_keys import PostgresKeys
 from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
+from groundswell.orchestrator.ports import Orphan, Ownership
 
 pytestmark = pytest.mark.connected
 
@@ -61,17 +62,35 @@ def question(said: str = "How?", *, team: TeamId = BLUE, created: float = NOW, l
     )
 
 
+def owned(owner: str = "replica-1", *, epoch: int = 1, partition: int = 0, reply_offset: int = 0) -> Ownership:
+    return Ownership(owner=owner, epoch=epoch, partition=partition, reply_offset=reply_offset)
+
+
 def answer(text: str, outcome: Outcome = Outcome.COMPLETED) -> Answer:
     return Answer(outcome=outcome, text=text, finish_reason="stop", verdicts=({"role": "input", "score": 0.5},))
+
+
+async def test_an_adopter_gets_what_is_unfinished_on_a_partition_and_its_former_owner_ends_nothing_more(
+    ledger: PostgresLedger,
+) -> None:
+    left, elsewhere, done = question("left"), question("elsewhere"), question("done")
+    await ledger.insert(left, owned(partition=3, reply_offset=17))
+    await ledger.insert(elsewhere, owned(partition=4))
+    await ledger.insert(done, owned(partition=3))
+    await ledger.finish(done.request_id, answer("Done."), epoch=1)
+    adopter = owned("replica-2", epoch=2, partition=3)
+    assert await ledger.adopt(adopter) == [Orphan(left, 17)]
+    assert await ledger.adopt(adopter) == [Orphan(left, 17)], "an adoption that broke off is tried again"
+    assert await ledger.finish(left.request_id, answer("of the former owner"), epoch=1) is None
+    assert await ledger.answer(left.request_id) is None
+    assert await ledger.finish(left.request_id, answer("of the adopter"), epoch=2) == answer("of the adopter")
+    assert await ledger.finish(left.request_id, answer("too late"), epoch=1) == answer("of the adopter")
 
 
 async def test_of_many_who_ask_under_one_key_one_is_accepted(ledger: PostgresLedger) -> None:
     asked = replace(question(), fingerprint="f" * 64)
     inserted = await asyncio.gather(
-        *(
-            ledger.insert(replace(asked, created=NOW + number), owner=f"replica-{number % 2}", epoch=1)
-            for number in range(12)
-        )
+        *(ledger.insert(replace(asked, created=NOW + number), owned(f"replica-{number % 2}")) for number in range(12))
     )
     assert sum(inserted) == 1
     record = await ledger.get(asked.request_id, BLUE)
@@ -81,7 +100,7 @@ async def test_of_many_who_ask_under_one_key_one_is_accepted(ledger: PostgresLed
 
 async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: PostgresLedger) -> None:
     asked = question()
-    await ledger.insert(asked, owner="replica-1", epoch=3)
+    await ledger.insert(asked, owned(epoch=3))
     accepted = await ledger.get(asked.request_id, BLUE)
     assert accepted is not None
     assert (accepted.state, accepted.tier, accepted.answer, accepted.ended) == ("accepted", "standard", None, None)
@@ -90,7 +109,7 @@ async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: 
     generating = await ledger.get(asked.request_id, BLUE)
     assert generating is not None
     assert generating.state == "generating"
-    assert await ledger.finish(asked.request_id, answer("So.")) == answer("So.")
+    assert await ledger.finish(asked.request_id, answer("So."), epoch=3) == answer("So.")
     ended = await ledger.get(asked.request_id, BLUE)
     assert ended is not None
     assert (ended.state, ended.answer) == ("completed", answer("So."))
@@ -99,16 +118,16 @@ async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: 
 
 async def test_an_insert_that_is_repeated_is_one_request(ledger: PostgresLedger) -> None:
     asked = question()
-    assert await ledger.insert(asked, owner="replica-1", epoch=1)
-    assert not await ledger.insert(asked, owner="replica-1", epoch=1)
+    assert await ledger.insert(asked, owned(epoch=1))
+    assert not await ledger.insert(asked, owned(epoch=1))
     assert len(await ledger.recent(BLUE, 10)) == 1
 
 
 async def test_of_many_that_finish_at_once_one_wins_and_all_say_the_same(ledger: PostgresLedger) -> None:
     asked = question()
-    await ledger.insert(asked, owner="replica-1", epoch=1)
-    said = await asyncio.gather(*(ledger.finish(asked.request_id, answer(f"answer {n}")) for n in range(20)))
-    assert len({told.text for told in said}) == 1
+    await ledger.insert(asked, owned(epoch=1))
+    said = await asyncio.gather(*(ledger.finish(asked.request_id, answer(f"answer {n}"), epoch=1) for n in range(20)))
+    assert len({told.text for told in said if told}) == 1
     record = await ledger.get(asked.request_id, BLUE)
     assert record is not None
     assert record.answer == said[0]
@@ -116,8 +135,8 @@ async def test_of_many_that_finish_at_once_one_wins_and_all_say_the_same(ledger:
 
 async def test_what_has_ended_never_generates_again(ledger: PostgresLedger) -> None:
     asked = question()
-    await ledger.insert(asked, owner="replica-1", epoch=1)
-    await ledger.finish(asked.request_id, answer("", Outcome.CANCELLED))
+    await ledger.insert(asked, owned(epoch=1))
+    await ledger.finish(asked.request_id, answer("", Outcome.CANCELLED), epoch=1)
     await ledger.mark_generating(asked.request_id, [])
     record = await ledger.get(asked.request_id, BLUE)
     assert record is not None
@@ -126,13 +145,13 @@ async def test_what_has_ended_never_generates_again(ledger: PostgresLedger) -> N
 
 async def test_a_request_that_was_never_accepted_cannot_be_finished(ledger: PostgresLedger) -> None:
     with pytest.raises(LookupError):
-        await ledger.finish(RequestId("req_none"), answer(""))
+        await ledger.finish(RequestId("req_none"), answer(""), epoch=1)
 
 
 async def test_requests_are_seen_by_their_team_alone_the_newest_first(ledger: PostgresLedger) -> None:
     asked = [question(created=NOW + number) for number in range(3)]
     for one in (*asked, question(team=GREEN)):
-        await ledger.insert(one, owner="replica-1", epoch=1)
+        await ledger.insert(one, owned(epoch=1))
     recent = await ledger.recent(BLUE, 2)
     assert [record.request_id for record in recent] == [asked[2].request_id, asked[1].request_id]
     assert await ledger.get(asked[0].request_id, GREEN) is None
@@ -141,14 +160,16 @@ async def test_requests_are_seen_by_their_team_alone_the_newest_first(ledger: Po
 async def test_overdue_requests_expire_once_and_ended_ones_are_forgotten(ledger: PostgresLedger) -> None:
     overdue, running = question(created=1000.0), question(created=4_000_000_000.0)
     for one in (overdue, running):
-        await ledger.insert(one, owner="replica-1", epoch=1)
+        await ledger.insert(one, owned(epoch=1))
     assert await ledger.expire_overdue(5.0) == 1
     assert await ledger.expire_overdue(5.0) == 0
     record = await ledger.get(overdue.request_id, BLUE)
     assert record is not None
     assert record.answer is not None
     assert record.answer.outcome is Outcome.EXPIRED
-    assert (await ledger.finish(overdue.request_id, answer("late"))).outcome is Outcome.EXPIRED
+    kept = await ledger.finish(overdue.request_id, answer("late"), epoch=1)
+    assert kept is not None
+    assert kept.outcome is Outcome.EXPIRED
     assert await ledger.forget_ended(3600.0) == 0
     assert await ledger.forget_ended(-1.0) == 1
     assert await ledger.get(running.request_id, BLUE) is not None
@@ -158,9 +179,11 @@ async def test_overdue_requests_expire_once_and_ended_ones_are_forgotten(ledger:
 @given(said=st.text(max_size=50), told=st.text(max_size=50))
 async def test_any_text_that_can_be_said_can_be_kept(ledger: PostgresLedger, said: str, told: str) -> None:
     asked = question(said + "\0")
-    await ledger.insert(asked, owner="replica-1", epoch=1)
+    await ledger.insert(asked, owned(epoch=1))
     await ledger.mark_generating(asked.request_id, [{"role": "user", "content": said + "\0"}])
-    assert (await ledger.finish(asked.request_id, answer(told + "\0"))).text == told + "\0"
+    kept = await ledger.finish(asked.request_id, answer(told + "\0"), epoch=1)
+    assert kept is not None
+    assert kept.text == told + "\0"
     record = await ledger.get(asked.request_id, BLUE)
     assert record is not None
     assert record.answer == answer(told + "\0")
@@ -168,7 +191,7 @@ async def test_any_text_that_can_be_said_can_be_kept(ledger: PostgresLedger, sai
 
 async def test_what_was_asked_can_be_read_back_as_it_was(ledger: PostgresLedger, postgres: Postgres) -> None:
     asked = question("Wie hoch ist die Flut? \U0001f30a")
-    await ledger.insert(asked, owner="replica-1", epoch=7)
+    await ledger.insert(asked, owned(epoch=7))
     async with postgres.transaction() as connection:
         cursor = await connection.execute("SELECT question::text AS question, owner, epoch FROM orchestrator.requests")
         row = await cursor.fetchone()
@@ -255,4 +278,4 @@ async def test_without_the_server_everything_is_unavailable_and_nothing_is_lost(
     with pytest.raises(Unavailable):
         await PostgresKeys(away).authenticate("gs_x")
     with pytest.raises(Unavailable):
-        await PostgresLedger(away).insert(question(), owner="replica-1", epoch=1)
+        await PostgresLedger(away).insert(question(), owned(epoch=1))

@@ -158,7 +158,7 @@ def _run_of(message: Received[GenerateAnswer], deps: Generation) -> AttemptRun:
 def _job(message: Received[GenerateAnswer]) -> GenerationJob:
     command = message.payload
     return GenerationJob(
-        key=AttemptKey(command.request_id, command.attempt),
+        key=AttemptKey(command.request_id, command.attempt, command.epoch),
         tier=message.envelope.tier,
         deadline=message.deadline,
         messages=command.messages,

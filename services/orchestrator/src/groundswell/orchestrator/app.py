@@ -17,13 +17,14 @@ from groundswell.common.errors import Unavailable
 from groundswell.common.postgres import Postgres
 from groundswell.common.runtime import Service
 from groundswell.common.topics import (
+    ANSWER_STREAM,
     DOCUMENT_LIFECYCLE,
-    ORCHESTRATOR_BULK_REPLIES,
     ORCHESTRATOR_REPLIES,
     WORKER_PROGRESS,
 )
+from groundswell.orchestrator.adapters.adoption import Adoption
 from groundswell.orchestrator.adapters.answer_readiness import AnswerReadiness
-from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
+from groundswell.orchestrator.adapters.front_desk import Desk
 from groundswell.orchestrator.adapters.http_app import create_app
 from groundswell.orchestrator.adapters.http_server import PublicHttp
 from groundswell.orchestrator.adapters.postgres_database import Database
@@ -39,6 +40,7 @@ from groundswell.orchestrator.settings import Settings
 SWEEP_EVERY_S = 5.0
 OVERDUE_GRACE_S = 5.0
 LOOK_EVERY_S = 1.0
+STALL_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -49,8 +51,10 @@ def build() -> Service:
     postgres = Postgres(settings.postgres_url)
     keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres)
     library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
+    lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
     workers = WorkerSigns()
     desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers)
+    adoption = Adoption(desk, ledger, lease)
     readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
     app = create_app(
         desk=desk,
@@ -63,8 +67,7 @@ def build() -> Service:
         limits=settings.limits,
     )
     http = PublicHttp(app, host=settings.http_host, port=settings.http_port, fd=settings.http_fd)
-    lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
-    replica = Replica(settings, desk=desk, ledger=ledger, keys=keys, library=library, lease=lease, http=http)
+    replica = Replica(settings, desk=desk, ledger=ledger, keys=keys, library=library, adoption=adoption, http=http)
     return Service(
         name="orchestrator",
         settings=settings,
@@ -76,7 +79,9 @@ def build() -> Service:
         on_bus=replica.open,
         background=[
             replica.hear_replies,
+            replica.hear_streams,
             replica.sweep,
+            adoption.run,
             partial(replica.watch_workers, workers, readiness),
             lease.keep,
             readiness.watch,
@@ -96,7 +101,7 @@ class Replica:
         ledger: PostgresLedger,
         keys: PostgresKeys,
         library: PostgresLibrary,
-        lease: ReplyLease,
+        adoption: Adoption,
         http: PublicHttp,
     ) -> None:
         self._settings = settings
@@ -104,27 +109,27 @@ class Replica:
         self._ledger = ledger
         self._keys = keys
         self._library = library
-        self._lease = lease
+        self._adoption = adoption
         self._http = http
         self._replies: PartitionReader | None = None
+        self._streams: PartitionReader | None = None
 
     async def open(self, bus: Bus) -> None:
         """Positions on the reply topics are settled before the first question is taken."""
         await self._keys.ensure_admin_key(self._settings.admin_key_path)
         self._library.publish_by(bus.publisher)
-        replies = PartitionReader(
-            [ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES],
-            self._desk.hear_reply,
-            bus.context,
-            partition=self._lease.partition,
-        )
-        await replies.start()
-        self._replies = replies
-        self._desk.open(ReplyRoute(bus, self._lease.partition, self._lease.epoch, self._lease.owner))
+        streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context)
+        await streams.start()
+        self._streams = streams
+        self._replies = await self._adoption.open_own(bus)
 
     async def hear_replies(self) -> None:
         assert self._replies is not None  # noqa: S101 - the runtime opens before it runs the background
         await self._replies.run()
+
+    async def hear_streams(self) -> None:
+        assert self._streams is not None  # noqa: S101 - the runtime opens before it runs the background
+        await self._streams.run()
 
     async def sweep(self) -> None:
         """End what nobody ended, forget what ended long ago."""
@@ -140,9 +145,13 @@ class Replica:
 
     async def watch_workers(self, workers: WorkerSigns, readiness: AnswerReadiness) -> None:
         """Requests of a worker that fell silent go on elsewhere."""
+        looked = time.monotonic()
         while True:
             now = time.monotonic()
-            workers.listen(now, can_hear=readiness.kafka_answers)
+            # Who did not look could not hear either: what lies unread may hold the sign of life.
+            stalled = now - looked > LOOK_EVERY_S + STALL_S
+            workers.listen(now, can_hear=readiness.kafka_answers and not stalled)
+            looked = now
             for worker in workers.take_lost(now):
                 log.warning("worker lost", worker=worker)
                 self._desk.lose(worker)
@@ -152,8 +161,9 @@ class Replica:
         """Leave new questions to the other replicas, finish what runs, then stop listening."""
         self._http.refuse_new()
         await self._desk.drain(self._settings.drain_s * 0.8)
-        if self._replies is not None:
-            await self._replies.stop()
+        for reader in (self._replies, self._streams):
+            if reader is not None:
+                await reader.stop()
 
 
 def _owner() -> str:

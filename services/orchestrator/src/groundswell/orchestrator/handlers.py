@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, StreamAdopted
 from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
@@ -61,6 +61,12 @@ async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploa
 async def hear_progress(message: Received[WorkerProgressed], *, workers: WorkerSigns) -> None:
     """A worker's sign of life."""
     workers.hear(message.payload.worker, time.monotonic())
+
+
+def adopted(state: RequestState) -> Outgoing:
+    """This replica goes on with the request."""
+    payload = StreamAdopted(request_id=state.question.request_id, epoch=state.epoch)
+    return _outgoing(state, ANSWER_STREAM.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
 
 
 def released(state: RequestState, start: int, text: str) -> Outgoing:

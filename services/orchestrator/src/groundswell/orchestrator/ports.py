@@ -68,16 +68,46 @@ class RequestRecord:
     fingerprint: str | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class Ownership:
+    """Which replica carries a request, and where the replies to it arrive: on `partition`, from `reply_offset` on.
+
+    `epoch` orders the owners of a partition.
+    """
+
+    owner: str
+    epoch: int
+    partition: int
+    reply_offset: int = 0
+
+
+@dataclass(frozen=True)
+class Orphan:
+    """An unfinished request whose replica is gone."""
+
+    question: Question
+    reply_offset: int
+
+
 class RequestLedger(Protocol):
     """The record of requests; a terminal state is written once and never changes."""
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
+    async def insert(self, question: Question, ownership: Ownership) -> bool:
         """False if a request with that id was accepted before."""
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None: ...
 
-    async def finish(self, request_id: RequestId, answer: Answer) -> Answer:
-        """Compare and set the terminal state; returns what the row says, which may be another's answer."""
+    async def finish(self, request_id: RequestId, answer: Answer, *, epoch: int) -> Answer | None:
+        """Compare and set the terminal state; returns what the row says, which may be another's answer.
+
+        None: a newer owner carries the request on.
+        """
+
+    async def answer(self, request_id: RequestId) -> Answer | None:
+        """The terminal answer, if there is one."""
+
+    async def adopt(self, ownership: Ownership) -> list[Orphan]:
+        """Make unfinished requests of the partition those of its new owner, before that takes any of its own."""
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None: ...
 

@@ -1,7 +1,9 @@
 """Reading without a group: the reply partition that a replica owns, and broadcast events."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
 
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -10,6 +12,7 @@ from aiokafka.errors import KafkaError
 from groundswell.common.bus.closing import close_consumer
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Hear
+from groundswell.common.bus.messages import Received
 from groundswell.common.bus.watchdog import PATIENCE_S, watch
 from groundswell.common.bus.work import BusContext, Record, observed, until_taken
 from groundswell.common.errors import Rejected, Unavailable
@@ -19,6 +22,7 @@ POLL_MS = 200
 FETCH_WAIT_MS = 100
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 5.0
+READ_WITHIN_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -46,10 +50,16 @@ class PartitionReader:
         self._partition = partition
         self._patience_s = patience_s
         self._taken = 0
+        self._positions: dict[str, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._stopping = False
         self._idle = asyncio.Event()
         self._idle.set()
+
+    @property
+    def positions(self) -> dict[str, int]:
+        """The offset after the last record heard, by physical topic; for a reader of one `partition`."""
+        return dict(self._positions)
 
     async def start(self, offsets: Mapping[str, int] | None = None) -> dict[str, int]:
         """Settle the position before anything is sent that could be answered.
@@ -58,24 +68,18 @@ class PartitionReader:
         oldest record that is left. Returns the offset per topic. Raises Unavailable while Kafka is away or lacks a
         topic or partition.
         """
-        consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._context.bootstrap,
-            client_id=self._context.service,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-        )
+        consumer = _consumer(self._context)
         try:
             async with asyncio.timeout(START_WITHIN_S):
                 await consumer.start()
-                settled = await self._settle(consumer, offsets or {})
+                self._positions = await self._settle(consumer, offsets or {})
         except BaseException as error:
             await close_consumer(consumer, STOP_WITHIN_S)
             if isinstance(error, KafkaError | TimeoutError):
                 raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
             raise
         self._consumer = consumer
-        return settled
+        return self.positions
 
     async def run(self) -> None:
         """Hear until `stop`. Raises StandsStill: only a new process helps."""
@@ -97,6 +101,7 @@ class PartitionReader:
             for record in records:
                 self._taken += 1
                 await self._one(record)
+                self._positions[record.topic] = record.offset + 1
 
     async def stop(self) -> None:
         """Always returns."""
@@ -146,3 +151,62 @@ class PartitionReader:
             log.warning("record not understood", topic=record.topic, offset=record.offset, reason=reason)
             return
         await until_taken(lambda: self._context.dead_letters.bury(topic, record, reason=reason, attempts=0))
+
+
+async def read_until_now(
+    topics: Sequence[Topic],
+    partition: int,
+    offsets: Mapping[str, int],
+    context: BusContext,
+    *,
+    wanted: Callable[[Received[Any]], bool],
+) -> tuple[list[Received[Any]], dict[str, int]]:
+    """What lies on one partition of `topics` from `offsets` (by physical topic) to its end, and that end by topic.
+
+    In order within a topic. What cannot be read is left out. Raises Unavailable.
+    """
+    by_name = {topic.physical_name: topic for topic in topics}
+    found: list[Received[Any]] = []
+    async with _reading(context) as consumer:
+        places = [TopicPartition(name, partition) for name in by_name]
+        consumer.assign(places)
+        ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
+        for place, end in ends.items():
+            consumer.seek(place, offsets.get(place.topic, end))
+        while any([await consumer.position(place) < end for place, end in ends.items()]):
+            fetched = await consumer.getmany(timeout_ms=POLL_MS)
+            read = [record for place, records in fetched.items() for record in records if record.offset < ends[place]]
+            found += [
+                message for record in read if (message := _readable(by_name, record, context)) and wanted(message)
+            ]
+    return found, {place.topic: end for place, end in ends.items()}
+
+
+@asynccontextmanager
+async def _reading(context: BusContext) -> AsyncIterator[AIOKafkaConsumer]:
+    consumer = _consumer(context)
+    try:
+        async with asyncio.timeout(READ_WITHIN_S):
+            await consumer.start()
+            yield consumer
+    except (KafkaError, TimeoutError) as error:
+        raise Unavailable(f"Kafka at {context.bootstrap}: {type(error).__name__}") from error
+    finally:
+        await close_consumer(consumer, STOP_WITHIN_S)
+
+
+def _readable(topics: Mapping[str, Topic], record: Record, context: BusContext) -> Received[Any] | None:
+    try:
+        return decode(record, topics[record.topic].by_type, context.clock)
+    except Rejected:
+        return None
+
+
+def _consumer(context: BusContext) -> AIOKafkaConsumer:
+    return AIOKafkaConsumer(
+        bootstrap_servers=context.bootstrap,
+        client_id=context.service,
+        enable_auto_commit=False,
+        auto_offset_reset="earliest",
+        fetch_max_wait_ms=FETCH_WAIT_MS,
+    )

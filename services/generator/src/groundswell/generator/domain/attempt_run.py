@@ -59,7 +59,7 @@ class AttemptRun:
 
     @property
     def key(self) -> AttemptKey:
-        return AttemptKey(self.command.request_id, self.command.attempt)
+        return AttemptKey(self.command.request_id, self.command.attempt, self.command.epoch)
 
     def advance(self, happening: Happening, now: float) -> list[Report]:
         """What to publish now, in order."""

@@ -8,13 +8,13 @@ from groundswell.common.ids import RequestId
 
 @dataclass(frozen=True, order=True)
 class Cancellation:
-    """Of all attempts of a request up to `attempt`, by its owner with `epoch`; a newer owner may want them back."""
+    """Of the attempts up to `attempt` of the owner with `epoch`, and of all that earlier owners began."""
 
     epoch: int
     attempt: int
 
     def covers(self, epoch: int, attempt: int) -> bool:
-        return epoch <= self.epoch and attempt <= self.attempt
+        return (epoch, attempt) <= (self.epoch, self.attempt)
 
 
 @dataclass

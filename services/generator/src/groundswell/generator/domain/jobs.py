@@ -10,10 +10,11 @@ from groundswell.common.tiers import Tier
 
 @dataclass(frozen=True)
 class AttemptKey:
-    """One run of one request. An engine runs it at most once at a time."""
+    """One run of one request, by the owner of the request with `epoch`. An engine runs it at most once at a time."""
 
     request_id: RequestId
     attempt: int
+    epoch: int = 0
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,12 @@
 """Runs accepted questions: one task and one mailbox each, around the pure state machine.
 
-The terminal state is in PostgreSQL before anyone is told; released text is on the answer stream before it is sent.
+The terminal state is in PostgreSQL before anyone is told. A client is sent what was read back from the answer stream:
+so it gets one text, also when another replica adopted the request meanwhile.
 """
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -13,19 +14,22 @@ import structlog
 
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.contracts.generation import GenerateAnswer, GenerationAdmitted, TokensGenerated
-from groundswell.common.contracts.message import CommandExpired, CommandFailed, Message
+from groundswell.common.contracts.answers import AnswerReleased, StreamAdopted
+from groundswell.common.contracts.generation import GenerationAdmitted, TokensGenerated
+from groundswell.common.contracts.message import Message
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, WorkerId
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
+from groundswell.common.tiers import Tier
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.ending import expire_anyway, give_up
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.request import advance
+from groundswell.orchestrator.domain.resuming import Reply, is_of_superseded_attempt, resume
 from groundswell.orchestrator.domain.state import (
     Abandoned,
     Began,
@@ -38,11 +42,14 @@ from groundswell.orchestrator.domain.state import (
     Release,
     RequestState,
     Send,
+    Superseded,
     WorkerLost,
 )
-from groundswell.orchestrator.ports import AlreadyAccepted, Released, RequestLedger, StreamItem
+from groundswell.orchestrator.domain.stream_view import StreamView
+from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released, RequestLedger, StreamItem
 
 STORE_RETRY_S = 0.5
+FOLLOW_EVERY_S = 0.25
 CONTROL_WITHIN_S = 5.0
 """How long an end waits for a broker that is away: with cancels and with the final event."""
 
@@ -51,19 +58,28 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True)
 class ReplyRoute:
-    """Where replies to this replica arrive, and the epoch under which it owns that partition."""
+    """Where replies arrive, and the epoch under which this replica owns that partition.
+
+    `offset`: from where on replies to a request of a tier that is accepted now will lie.
+    """
 
     bus: Bus
     partition: int
     epoch: int
     owner: str
+    offset: Callable[[Tier], int] = lambda _tier: 0
+
+    def ownership(self, tier: Tier) -> Ownership:
+        return Ownership(owner=self.owner, epoch=self.epoch, partition=self.partition, reply_offset=self.offset(tier))
 
 
 @dataclass(eq=False)
 class _Run:
     state: RequestState
+    view: StreamView
     mailbox: asyncio.Queue[tuple[Input, dict[str, str]]] = field(default_factory=asyncio.Queue)
     items: asyncio.Queue[StreamItem] = field(default_factory=asyncio.Queue)
+    task: asyncio.Task[None] = field(init=False)
 
 
 class _Stream:
@@ -126,15 +142,38 @@ class Desk:
             raise Unavailable("the platform is starting or stopping", retry_after_s=2.0)
         if assistant is None:
             raise ValueError(f"no assistant or model is called {question.model!r}")
-        if not await self._ledger.insert(question, owner=route.owner, epoch=route.epoch):
+        if not await self._ledger.insert(question, route.ownership(question.tier)):
             raise AlreadyAccepted(question.request_id)
-        run = _Run(RequestState(question=question, assistant=assistant, epoch=route.epoch))
-        self._runs[question.request_id] = run
+        run = self._begin(RequestState(question=question, assistant=assistant, epoch=route.epoch), route)
         run.mailbox.put_nowait((Began(), current_carrier()))
-        task = asyncio.create_task(self._carry(run, route))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
         return _Stream(run)
+
+    def adopt(
+        self, question: Question, replies: Sequence[Received[Message]], route: ReplyRoute
+    ) -> asyncio.Task[None] | None:
+        """Carry a request on whose replica is gone; `replies` is all that lies on its reply partition for it.
+
+        None if its assistant is gone, too: then it expires.
+        """
+        assistant = self._find_assistant(question.model)
+        if assistant is None:
+            log.warning("request of an assistant that is gone", request_id=question.request_id)
+            return None
+        state = RequestState(question=question, assistant=assistant, epoch=route.epoch)
+        heard = [_reply(message) for message in replies]
+        state, effects = resume(state, heard, time.time())
+        if state.worker is not None:
+            self._workers.hear(state.worker, time.monotonic())  # from now on its silence counts
+        return self._begin(state, route, effects).task
+
+    def _begin(self, state: RequestState, route: ReplyRoute, effects: Sequence[Effect] | None = None) -> _Run:
+        """`effects`: what an adopted request is to do first."""
+        run = _Run(state, StreamView(state.epoch))
+        self._runs[state.request_id] = run
+        run.task = asyncio.create_task(self._carry(run, route, effects))
+        self._tasks.add(run.task)
+        run.task.add_done_callback(self._tasks.discard)
+        return run
 
     async def cancel(self, request_id: RequestId) -> bool:
         """See FrontDesk.cancel."""
@@ -150,8 +189,22 @@ class Desk:
         if isinstance(payload, GenerationAdmitted | TokensGenerated):
             self._workers.hear(payload.worker, time.monotonic())
         run = self._runs.get(RequestId(message.envelope.correlation_id))
-        if run is not None and not _is_of_superseded_attempt(run.state, message):
+        if run is not None and not is_of_superseded_attempt(run.state, _reply(message)):
             run.mailbox.put_nowait((payload, current_carrier()))
+
+    async def hear_stream(self, message: Received[Message]) -> None:
+        """What the answer stream says of a request that runs here, be it by this replica or by its adopter."""
+        event = message.payload
+        run = self._runs.get(RequestId(message.envelope.correlation_id))
+        if run is None:
+            return
+        if isinstance(event, StreamAdopted):
+            if run.view.adopt(event):
+                run.mailbox.put_nowait((Superseded(), current_carrier()))
+        elif isinstance(event, AnswerReleased):
+            start = run.view.position
+            if text := run.view.take(event):
+                run.items.put_nowait(Released(start, text))
 
     def lose(self, worker: WorkerId) -> None:
         """Let every request that the worker runs go on elsewhere."""
@@ -165,10 +218,12 @@ class Desk:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
 
-    async def _carry(self, run: _Run, route: ReplyRoute) -> None:
+    async def _carry(self, run: _Run, route: ReplyRoute, effects: Sequence[Effect] | None) -> None:
         question = run.state.question
         with log_context(request_id=question.request_id, tenant=question.caller.team):
             try:
+                if effects is not None:
+                    await self._take_over(run, effects, route)
                 await self._until_ended(run, route)
             except Unavailable as error:
                 log.warning("deadline passed while waiting", reason=error.reason)
@@ -178,7 +233,8 @@ class Desk:
                 end = give_up(run.state, "an internal error ended this request", time.time())
                 await self._break_off(run, end, route)
             finally:
-                self._runs.pop(question.request_id, None)
+                if self._runs.get(question.request_id) is run:
+                    del self._runs[question.request_id]
 
     async def _break_off(self, run: _Run, end: End, route: ReplyRoute) -> None:
         try:
@@ -188,9 +244,19 @@ class Desk:
             log.exception("terminal state not recorded")
             run.items.put_nowait(end.answer)
 
+    async def _take_over(self, run: _Run, effects: Sequence[Effect], route: ReplyRoute) -> None:
+        """What the former owner appends to the answer stream from here on counts no more."""
+        log.info("request adopted", stage=run.state.stage, epoch=route.epoch)
+        await self._publish(route, run.state.question.deadline, handlers.adopted(run.state))
+        for effect in effects:
+            await self._perform(run, effect, route)
+
     async def _until_ended(self, run: _Run, route: ReplyRoute) -> None:
         while run.state.stage != "ended":
             message, carrier = await self._next(run)
+            if isinstance(message, Superseded):
+                run.items.put_nowait(await self._ended_elsewhere(run.state.request_id))
+                return
             with span("advance request", carrier=carrier):
                 run.state, effects = advance(run.state, message, time.time())
                 for effect in effects:
@@ -210,7 +276,6 @@ class Desk:
         elif isinstance(effect, Release):
             await publish(handlers.released(run.state, effect.start, effect.text))
             self._first_text(run.state, effect)
-            run.items.put_nowait(Released(effect.start, effect.text))
         elif isinstance(effect, KeepPrompt):
             await self._keep_prompt(run.state, effect)
         elif isinstance(effect, CancelAttempt):
@@ -245,7 +310,7 @@ class Desk:
             log.warning("prompt not recorded", reason=error.reason)
 
     async def _end(self, run: _Run, effect: End, route: ReplyRoute) -> None:
-        recorded = await self._recorded(run.state.question.request_id, effect.answer)
+        recorded = await self._recorded(run.state, effect.answer)
         await self._control(route, handlers.ended(run.state, recorded))
         names.REQUESTS_ENDED.labels(run.state.question.tier.value, recorded.outcome.value).inc()
         for stage, milliseconds in (recorded.timings_ms or {}).items():
@@ -253,14 +318,25 @@ class Desk:
         log.info("request ended", outcome=recorded.outcome.value, tokens=recorded.completion_tokens)
         run.items.put_nowait(recorded)
 
-    async def _recorded(self, request_id: RequestId, answer: Answer) -> Answer:
+    async def _recorded(self, state: RequestState, answer: Answer) -> Answer:
         """The terminal answer that the ledger holds: ours, or that of who was first."""
         while True:
             try:
-                return await self._ledger.finish(request_id, answer)
+                recorded = await self._ledger.finish(state.request_id, answer, epoch=state.epoch)
+                return recorded or await self._ended_elsewhere(state.request_id)
             except Unavailable as error:
                 log.warning("terminal state not recorded yet", reason=error.reason)
                 await asyncio.sleep(STORE_RETRY_S)
+
+    async def _ended_elsewhere(self, request_id: RequestId) -> Answer:
+        """The terminal answer of a request that another replica carries on."""
+        while True:
+            try:
+                if (answer := await self._ledger.answer(request_id)) is not None:
+                    return answer
+            except Unavailable as error:
+                log.warning("answer not looked up yet", reason=error.reason)
+            await asyncio.sleep(FOLLOW_EVERY_S)
 
     def _first_text(self, state: RequestState, effect: Release) -> None:
         if effect.start == 0:
@@ -269,11 +345,5 @@ class Desk:
             )
 
 
-def _is_of_superseded_attempt(state: RequestState, message: Received[Message]) -> bool:
-    """A generation command that was given up says nothing of the attempt after it."""
-    payload = message.payload
-    return (
-        isinstance(payload, CommandFailed | CommandExpired)
-        and payload.command == GenerateAnswer.type_name()
-        and message.envelope.attempt != state.attempt
-    )
+def _reply(message: Received[Message]) -> Reply:
+    return Reply(message.payload, message.envelope.attempt, message.envelope.epoch)

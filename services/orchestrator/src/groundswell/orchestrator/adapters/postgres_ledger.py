@@ -13,17 +13,18 @@ from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, TeamId
 from groundswell.common.postgres import Postgres
 from groundswell.orchestrator.domain.question import Answer, Question
-from groundswell.orchestrator.ports import RequestRecord
+from groundswell.orchestrator.ports import Orphan, Ownership, RequestRecord
 
 _QUESTION = TypeAdapter(Question)
 _ANSWER = TypeAdapter(Answer)
 
 _INSERT = """
 INSERT INTO orchestrator.requests
-    (id, team, key_id, model, tier, state, owner, epoch, question, fingerprint, created_at, deadline_at)
+    (id, team, key_id, model, tier, state, owner, epoch, reply_partition, reply_offset, question, fingerprint,
+     created_at, deadline_at)
 VALUES
-    (%(id)s, %(team)s, %(key)s, %(model)s, %(tier)s, 'accepted', %(owner)s, %(epoch)s, %(question)s::json,
-     %(fingerprint)s, %(created)s, %(deadline)s)
+    (%(id)s, %(team)s, %(key)s, %(model)s, %(tier)s, 'accepted', %(owner)s, %(epoch)s, %(partition)s, %(reply_offset)s,
+     %(question)s::json, %(fingerprint)s, %(created)s, %(deadline)s)
 ON CONFLICT (id) DO NOTHING
 """
 
@@ -34,8 +35,16 @@ WHERE id = %(id)s AND state = 'accepted'
 
 _FINISH = """
 UPDATE orchestrator.requests SET state = %(state)s, answer = %(answer)s::json, ended_at = now()
-WHERE id = %(id)s AND ended_at IS NULL
+WHERE id = %(id)s AND ended_at IS NULL AND epoch <= %(epoch)s
 RETURNING id
+"""
+
+_ANSWER_OF = "SELECT answer::text AS answer FROM orchestrator.requests WHERE id = %(id)s"
+
+_ADOPT = """
+UPDATE orchestrator.requests SET owner = %(owner)s, epoch = %(epoch)s
+WHERE reply_partition = %(partition)s AND ended_at IS NULL AND epoch <= %(epoch)s
+RETURNING question::text AS question, reply_offset
 """
 
 _RECORDED = "SELECT owner, question::text AS question FROM orchestrator.requests WHERE id = %(id)s"
@@ -64,15 +73,17 @@ class PostgresLedger:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
 
-    async def insert(self, question: Question, *, owner: str, epoch: int) -> bool:
+    async def insert(self, question: Question, ownership: Ownership) -> bool:
         row = {
             "id": question.request_id,
             "team": question.caller.team,
             "key": question.caller.key,
             "model": question.model,
             "tier": question.tier.value,
-            "owner": owner,
-            "epoch": epoch,
+            "owner": ownership.owner,
+            "epoch": ownership.epoch,
+            "partition": ownership.partition,
+            "reply_offset": ownership.reply_offset,
             "question": _QUESTION.dump_json(question).decode(),
             "fingerprint": question.fingerprint,
             "created": datetime.fromtimestamp(question.created, UTC),
@@ -87,7 +98,7 @@ class PostgresLedger:
             recorded = await self._recorded(question.request_id)
             if recorded is None:
                 raise
-            return recorded == (owner, question)
+            return recorded == (ownership.owner, question)
 
     async def _recorded(self, request_id: RequestId) -> tuple[str, Question] | None:
         async with self._postgres.transaction() as connection:
@@ -99,20 +110,35 @@ class PostgresLedger:
         async with self._postgres.transaction() as connection:
             await connection.execute(_MARK_GENERATING, {"id": request_id, "prompt": to_json(prompt).decode()})
 
-    async def finish(self, request_id: RequestId, answer: Answer) -> Answer:
+    async def finish(self, request_id: RequestId, answer: Answer, *, epoch: int) -> Answer | None:
         """Raises LookupError if there is no such request."""
-        row = {"id": request_id, "state": answer.outcome.value, "answer": _ANSWER.dump_json(answer).decode()}
+        row = {
+            "id": request_id,
+            "state": answer.outcome.value,
+            "answer": _ANSWER.dump_json(answer).decode(),
+            "epoch": epoch,
+        }
         async with self._postgres.transaction() as connection:
             cursor = await connection.execute(_FINISH, row)
             if await cursor.fetchone() is not None:
                 return answer
-            cursor = await connection.execute(
-                "SELECT answer::text AS answer FROM orchestrator.requests WHERE id = %(id)s", {"id": request_id}
-            )
-            ended = await cursor.fetchone()
-        if ended is None:
+        return await self.answer(request_id)
+
+    async def answer(self, request_id: RequestId) -> Answer | None:
+        """Raises LookupError if there is no such request."""
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_ANSWER_OF, {"id": request_id})
+            row = await cursor.fetchone()
+        if row is None:
             raise LookupError(f"request {request_id} is not in the ledger")
-        return _ANSWER.validate_json(ended["answer"])
+        return _ANSWER.validate_json(row["answer"]) if row["answer"] else None
+
+    async def adopt(self, ownership: Ownership) -> list[Orphan]:
+        wanted = {"owner": ownership.owner, "epoch": ownership.epoch, "partition": ownership.partition}
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_ADOPT, wanted)
+            rows = await cursor.fetchall()
+        return [Orphan(_QUESTION.validate_json(row["question"]), row["reply_offset"]) for row in rows]
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None:
         async with self._postgres.transaction() as connection:

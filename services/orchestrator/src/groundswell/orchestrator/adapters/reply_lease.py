@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+from dataclasses import dataclass
 
 import structlog
 
@@ -33,9 +34,34 @@ WHERE partition = (
 RETURNING partition, epoch
 """
 
+# Requests of a partition that was given back with work on it wait for nobody; those of a lapsed one have nobody.
+_TAKE_LAPSED = """
+UPDATE orchestrator.reply_partitions SET owner = %(owner)s, epoch = epoch + 1, beat_at = clock_timestamp()
+WHERE partition = (
+    SELECT partition FROM orchestrator.reply_partitions AS lapsed
+    WHERE (
+        owner IS NULL
+        OR (
+            owner <> %(owner)s
+            AND greatest(beat_at, pg_postmaster_start_time())
+                < clock_timestamp() - make_interval(secs => %(expiry_s)s)
+        )
+    ) AND EXISTS (
+        SELECT FROM orchestrator.requests
+        WHERE reply_partition = lapsed.partition AND ended_at IS NULL AND deadline_at > now()
+    )
+    ORDER BY beat_at
+    LIMIT 1
+    FOR UPDATE SKIP LOCKED
+)
+RETURNING partition, epoch
+"""
+
+# All that this replica holds, adopted ones too.
 _BEAT = """
 UPDATE orchestrator.reply_partitions SET beat_at = clock_timestamp()
-WHERE partition = %(partition)s AND owner = %(owner)s AND epoch = %(epoch)s
+WHERE owner = %(owner)s
+RETURNING partition, epoch
 """
 
 _RELEASE = """
@@ -44,6 +70,14 @@ WHERE partition = %(partition)s AND owner = %(owner)s AND epoch = %(epoch)s
 """
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True)
+class Lease:
+    """A reply partition that this replica holds, under `epoch`."""
+
+    partition: int
+    epoch: int
 
 
 class LeaseLost(Exception):
@@ -67,15 +101,15 @@ class ReplyLease:
         self._partitions = partitions
         self._beat_s = beat_s
         self._expiry_s = expiry_s
-        self._held: tuple[int, int] | None = None
+        self._held: Lease | None = None
 
     @property
     def partition(self) -> int:
-        return self._holding()[0]
+        return self._holding().partition
 
     @property
     def epoch(self) -> int:
-        return self._holding()[1]
+        return self._holding().epoch
 
     async def open(self) -> None:
         """Take a free or lapsed partition. Raises Overloaded if every one is owned, Unavailable without the server."""
@@ -88,15 +122,22 @@ class ReplyLease:
             row = await cursor.fetchone()
         if row is None:
             raise Overloaded(f"all {self._partitions} reply partitions are owned by other replicas")
-        self._held = row["partition"], row["epoch"]
+        self._held = Lease(row["partition"], row["epoch"])
         log.info("reply partition leased", partition=row["partition"], epoch=row["epoch"])
+
+    async def take_lapsed(self) -> Lease | None:
+        """Take one more partition: one with unfinished requests that nobody holds. Raises Unavailable."""
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_TAKE_LAPSED, {"owner": self.owner, "expiry_s": self._expiry_s})
+            row = await cursor.fetchone()
+        return Lease(row["partition"], row["epoch"]) if row else None
 
     async def is_mine(self) -> bool:
         """Beat, and say whether the lease still holds. Raises Unavailable while that cannot be known."""
-        partition, epoch = self._holding()
+        mine = self._holding()
         async with self._postgres.transaction() as connection:
-            cursor = await connection.execute(_BEAT, {"partition": partition, "owner": self.owner, "epoch": epoch})
-            return cursor.rowcount == 1
+            cursor = await connection.execute(_BEAT, {"owner": self.owner})
+            return mine in [Lease(row["partition"], row["epoch"]) for row in await cursor.fetchall()]
 
     async def keep(self) -> None:
         """Beat until cancelled. Raises LeaseLost. While the server is away nobody can take the lease either."""
@@ -114,15 +155,19 @@ class ReplyLease:
     async def close(self) -> None:
         """Give the partition back. Without the server it lapses by itself."""
         held, self._held = self._held, None
-        if held is None:
-            return
+        if held is not None:
+            await self.give_back(held)
+
+    async def give_back(self, held: Lease) -> None:
+        """Without the server it lapses by itself."""
+        released = {"partition": held.partition, "owner": self.owner, "epoch": held.epoch}
         try:
             async with self._postgres.transaction() as connection:
-                await connection.execute(_RELEASE, {"partition": held[0], "owner": self.owner, "epoch": held[1]})
+                await connection.execute(_RELEASE, released)
         except Unavailable as error:
             log.warning("lease not given back", reason=error.reason)
 
-    def _holding(self) -> tuple[int, int]:
+    def _holding(self) -> Lease:
         if self._held is None:
             raise RuntimeError("no reply partition is leased")
         return self._held

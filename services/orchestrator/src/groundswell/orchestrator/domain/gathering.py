@@ -27,20 +27,19 @@ NOT_FOUND_TEXT = "I could not find an answer to this in these documents."
 
 def begin(state: RequestState, _message: Began, _now: float) -> Step:
     """Moderation of the input and retrieval start side by side."""
-    question = state.question
-    check = CheckText(request_id=question.request_id, role=TextRole.INPUT, text=_said(state))
-    effects: list[Effect] = [Send(check)]
     if not state.assistant.knowledge:
-        return replace(state, passages=()), effects
-    retrieve = RetrievePassages(
-        request_id=question.request_id,
-        team=question.caller.team,
-        access=question.caller.access,
-        query=question.text,
-        max_passages=state.assistant.max_passages,
-        filters=question.filters,
-    )
-    return state, [*effects, Send(retrieve)]
+        state = replace(state, passages=())
+    return state, unanswered(state)
+
+
+def unanswered(state: RequestState) -> list[Effect]:
+    """The commands whose outcomes generation waits for."""
+    commands: list[Effect] = [] if state.input_cleared else [Send(_input_check(state))]
+    if state.passages is not None:
+        return commands
+    if not state.found:
+        return [*commands, Send(_retrieval(state))]
+    return [*commands, *_passage_checks(state)]
 
 
 def take_input_verdict(state: RequestState, verdict: TextCleared | TextBlocked, now: float) -> Step:
@@ -57,12 +56,32 @@ def take_passages(state: RequestState, retrieved: PassagesRetrieved, now: float)
     if state.found or state.passages is not None:
         return state, []
     found = within_budget(retrieved.passages, state.assistant.passage_budget_chars)
-    checks: list[Effect] = [
-        Send(CheckText(request_id=state.request_id, role=TextRole.PASSAGE, text=_shown(passage), window=number))
-        for number, passage in enumerate(found)
-    ]
     state = replace(marked(state, "retrieval", now), found=found, retrieval_confidence=retrieved.confidence)
-    return state, checks
+    return state, _passage_checks(state)
+
+
+def _input_check(state: RequestState) -> CheckText:
+    return CheckText(request_id=state.request_id, role=TextRole.INPUT, text=_said(state))
+
+
+def _retrieval(state: RequestState) -> RetrievePassages:
+    question = state.question
+    return RetrievePassages(
+        request_id=question.request_id,
+        team=question.caller.team,
+        access=question.caller.access,
+        query=question.text,
+        max_passages=state.assistant.max_passages,
+        filters=question.filters,
+    )
+
+
+def _passage_checks(state: RequestState) -> list[Effect]:
+    return [
+        Send(CheckText(request_id=state.request_id, role=TextRole.PASSAGE, text=_shown(passage), window=number))
+        for number, passage in enumerate(state.found)
+        if number not in state.judged
+    ]
 
 
 def _said(state: RequestState) -> str:
@@ -108,7 +127,9 @@ def generate_when_ready(state: RequestState, now: float) -> Step:
         told = replace(state, citing=replace(state.citing, text=NOT_FOUND_TEXT))
         ended, effects = end(told, Outcome.COMPLETED, now, finish="stop")
         return ended, [Release(0, NOT_FOUND_TEXT), *effects]
-    state = replace(marked(state, "prompt", now), stage="generating", citing=Citing(state.passages))
+    state = replace(
+        marked(state, "prompt", now), stage="generating", citing=Citing(state.passages), attempt_epoch=state.epoch
+    )
     command = generation_command(state)
     return state, [KeepPrompt(command.messages), Send(command)]
 

@@ -32,12 +32,14 @@ from groundswell.orchestrator.domain.windows import all_cleared, next_window, ta
 MAX_LOSSES = 3
 LOST_PART = "part of the answer was lost on its way"
 
-OfAttempt: TypeAlias = TokensGenerated | AnswerCompleted | GenerationFailed | GenerationStopped
+OfWorker: TypeAlias = TokensGenerated | AnswerCompleted | GenerationFailed | GenerationStopped
+OfAttempt: TypeAlias = OfWorker | GenerationAdmitted | GenerationRefused
 
 
 def take_admission(state: RequestState, message: GenerationAdmitted, now: float) -> Step:
     """The attempt is bound to the first worker that admitted it."""
-    if message.attempt != state.attempt or state.worker is not None:
+    fits = _of_attempt(state, message) and message.prefix_length == len(state.token_ids)
+    if not fits or state.worker is not None:
         return state, []
     return replace(marked(state, "queue", now), worker=message.worker, prompt_tokens=message.prompt_tokens), []
 
@@ -78,7 +80,7 @@ def take_window_verdict(state: RequestState, verdict: TextCleared | TextBlocked,
 
 
 def take_refusal(state: RequestState, message: GenerationRefused, now: float) -> Step:
-    if message.attempt != state.attempt:
+    if not _of_attempt(state, message):
         return state, []
     return end(state, Outcome.REFUSED, now, reason=message.reason)
 
@@ -91,7 +93,7 @@ def take_failure(state: RequestState, message: GenerationFailed, now: float) -> 
 
 def take_stop(state: RequestState, message: GenerationStopped, now: float) -> Step:
     """A worker that drains hands its attempt back: the next one goes on after what was received."""
-    if message.attempt != state.attempt or state.worker not in {None, message.worker}:
+    if not _of_attempt(state, message) or state.worker not in {None, message.worker}:
         return state, []
     if not message.handed_back:
         return end(state, Outcome.FAILED, now, reason="the generator stopped this answer")
@@ -104,13 +106,18 @@ def take_loss(state: RequestState, message: WorkerLost, now: float) -> Step:
         return state, []
     if state.losses + 1 >= MAX_LOSSES:
         return end(state, Outcome.FAILED, now, reason=f"it was lost with its worker {MAX_LOSSES} times")
+    return supersede(replace(state, losses=state.losses + 1))
+
+
+def supersede(state: RequestState) -> Step:
+    """Go on with a new attempt; whoever has the old one shall let it go."""
     superseded = CancelAttempt(state.attempt)
-    state, effects = _next_attempt(replace(state, losses=state.losses + 1))
+    state, effects = _next_attempt(state)
     return state, [superseded, *effects]
 
 
 def _next_attempt(state: RequestState) -> Step:
-    state = replace(state, attempt=state.attempt + 1, worker=None, next_sequence=0)
+    state = replace(state, attempt=state.attempt + 1, attempt_epoch=state.epoch, worker=None, next_sequence=0)
     return state, [Send(generation_command(state))]
 
 
@@ -140,5 +147,9 @@ def _send_window(state: RequestState) -> Step:
     return replace(state, windows=windows), [Send(window)] if window else []
 
 
-def _of_bound_attempt(state: RequestState, message: OfAttempt) -> bool:
-    return message.attempt == state.attempt and message.worker == state.worker
+def _of_attempt(state: RequestState, message: OfAttempt) -> bool:
+    return (message.epoch, message.attempt) == (state.attempt_epoch, state.attempt)
+
+
+def _of_bound_attempt(state: RequestState, message: OfWorker) -> bool:
+    return _of_attempt(state, message) and message.worker == state.worker

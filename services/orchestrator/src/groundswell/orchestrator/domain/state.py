@@ -75,7 +75,12 @@ class WorkerLost:
     worker: WorkerId
 
 
-Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned | WorkerLost
+@dataclass(frozen=True)
+class Superseded:
+    """Another replica carries the request on: this one did not renew its lease in time."""
+
+
+Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned | WorkerLost | Superseded
 Stage: TypeAlias = Literal["accepted", "generating", "ended"]
 
 
@@ -95,6 +100,8 @@ class RequestState:
     """What the prompt quotes and citations stand in; None until it is decided."""
     retrieval_confidence: float = 0.0
     attempt: int = 1
+    attempt_epoch: int = 0
+    """Of the owner that began the attempt: an adopter goes on with one that runs."""
     losses: int = 0
     """Admitted attempts that were lost with their worker; one that was handed back is none."""
     worker: WorkerId | None = None

@@ -1,0 +1,130 @@
+"""Requests whose replica died, or was too slow to renew its lease: another one carries them on."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import structlog
+
+from groundswell.common.bus.connection import Bus
+from groundswell.common.bus.messages import Received
+from groundswell.common.bus.readers import PartitionReader, read_until_now
+from groundswell.common.errors import Unavailable
+from groundswell.common.tiers import Tier
+from groundswell.common.topics import ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES, Reply
+from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
+from groundswell.orchestrator.adapters.reply_lease import Lease, ReplyLease
+from groundswell.orchestrator.ports import Orphan, Ownership, RequestLedger
+
+REPLIES = (ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES)
+LOOK_EVERY_S = 2.0
+
+log = structlog.get_logger(__name__)
+
+
+def replies_of(tier: Tier) -> Reply:
+    """Where the replies to a request of `tier` arrive."""
+    return ORCHESTRATOR_BULK_REPLIES if tier is Tier.BULK else ORCHESTRATOR_REPLIES
+
+
+class Adoption:
+    """Adopts, for one replica, what lies on partitions that nobody holds any longer."""
+
+    def __init__(self, desk: Desk, ledger: RequestLedger, lease: ReplyLease) -> None:
+        self._desk = desk
+        self._ledger = ledger
+        self._lease = lease
+        self._bus: Bus | None = None
+        self._adopting: set[asyncio.Task[None]] = set()
+
+    async def open_own(self, bus: Bus) -> PartitionReader:
+        """Read on where the former owner of the own partition ended; positions settle before the first question."""
+        self._bus = bus
+        held = Lease(self._lease.partition, self._lease.epoch)
+        orphans = await self._ledger.adopt(self._ownership(held))
+        reader, route, heard = await self._take_over(bus, held, orphans)
+        self._desk.open(route)
+        self._carry_on(orphans, heard, route)
+        return reader
+
+    async def run(self) -> None:
+        """Look for lapsed partitions until cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(LOOK_EVERY_S)
+                try:
+                    await self._look()
+                except Unavailable as error:
+                    log.info("adoption put off", reason=error.reason)
+        finally:
+            for task in self._adopting:
+                task.cancel()
+            await asyncio.gather(*self._adopting, return_exceptions=True)
+
+    async def _look(self) -> None:
+        for task in [task for task in self._adopting if task.done()]:
+            self._adopting.discard(task)
+            task.result()
+        if self._bus is None or not self._desk.is_open:
+            return
+        if (held := await self._lease.take_lapsed()) is not None:
+            log.warning("reply partition adopted", partition=held.partition, epoch=held.epoch)
+            self._adopting.add(asyncio.create_task(self._adopt(self._bus, held)))
+
+    async def _adopt(self, bus: Bus, held: Lease) -> None:
+        """Carry on until the last of its requests has ended, then give the partition back."""
+        try:
+            orphans = await self._ledger.adopt(self._ownership(held))
+            reader, route, heard = await self._take_over(bus, held, orphans)
+            reading = asyncio.create_task(reader.run())
+            try:
+                going_on: set[asyncio.Task[None]] = set(self._carry_on(orphans, heard, route))
+                while going_on and not reading.done():
+                    await asyncio.wait({reading, *going_on}, return_when=asyncio.FIRST_COMPLETED)
+                    going_on = {task for task in going_on if not task.done()}
+            finally:
+                await reader.stop()
+                await reading
+        except Unavailable as error:
+            log.warning("adoption broke off; it is tried again", partition=held.partition, reason=error.reason)
+        finally:
+            await self._lease.give_back(held)
+
+    async def _take_over(
+        self, bus: Bus, held: Lease, orphans: Sequence[Orphan]
+    ) -> tuple[PartitionReader, ReplyRoute, dict[str, list[Received[Any]]]]:
+        """A reader that goes on where what lies there ends, and that, by request."""
+        offsets: dict[str, int] = {}
+        for orphan in orphans:
+            topic = replies_of(orphan.question.tier).physical_name
+            offsets[topic] = min(orphan.reply_offset, offsets.get(topic, orphan.reply_offset))
+        wanted = {str(orphan.question.request_id) for orphan in orphans}
+        found, ends = await read_until_now(
+            REPLIES,
+            held.partition,
+            offsets,
+            bus.context,
+            wanted=lambda message: message.envelope.correlation_id in wanted,
+        )
+        heard: defaultdict[str, list[Received[Any]]] = defaultdict(list)
+        for message in found:
+            heard[message.envelope.correlation_id].append(message)
+        reader = PartitionReader(REPLIES, self._desk.hear_reply, bus.context, partition=held.partition)
+        await reader.start(ends)
+        offset: Callable[[Tier], int] = partial(_position, reader)
+        return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), heard
+
+    def _carry_on(
+        self, orphans: Sequence[Orphan], heard: dict[str, list[Received[Any]]], route: ReplyRoute
+    ) -> list[asyncio.Task[None]]:
+        tasks = [self._desk.adopt(orphan.question, heard[orphan.question.request_id], route) for orphan in orphans]
+        return [task for task in tasks if task is not None]
+
+    def _ownership(self, held: Lease) -> Ownership:
+        return Ownership(owner=self._lease.owner, epoch=held.epoch, partition=held.partition)
+
+
+def _position(reader: PartitionReader, tier: Tier) -> int:
+    return reader.positions[replies_of(tier).physical_name]

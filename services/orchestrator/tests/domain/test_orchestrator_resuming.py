@@ -1,0 +1,238 @@
+"""A request is made again from its replies: the same text, to its end, wherever its first owner died."""
+
+from collections import deque
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from groundswell.common.contracts.answers import Outcome
+from groundswell.common.contracts.generation import (
+    AnswerCompleted,
+    ChatMessage,
+    FinishReason,
+    GenerateAnswer,
+    GenerationAdmitted,
+    GenerationStopped,
+    TokensGenerated,
+)
+from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.moderation import CheckText, TextCleared
+from groundswell.common.contracts.retrieval import NoPassagesFound, Passage, PassagesRetrieved, RetrievePassages
+from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, WorkerId
+from groundswell.common.tiers import Tier
+from groundswell.orchestrator.domain.assistants import find
+from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
+from groundswell.orchestrator.domain.question import Answer, Caller, Question
+from groundswell.orchestrator.domain.request import advance
+from groundswell.orchestrator.domain.resuming import Reply, resume
+from groundswell.orchestrator.domain.state import (
+    Began,
+    CancelAttempt,
+    Effect,
+    End,
+    Input,
+    Release,
+    RequestState,
+    Send,
+    WorkerLost,
+)
+from groundswell.orchestrator.domain.windows import digest
+
+REQUEST = RequestId("req_1")
+FACT = "The audit log is kept for 400 days. Backups run every night."
+WORDS = ("The audit", " log is kept", " for 400", " days.", " Backups run", " every night.")
+CITED = "The audit log is kept for 400 days. [1] Backups run every night. [2]"
+FOUND = Passage(
+    document=DocumentId("doc_1"),
+    version=1,
+    title="Operations",
+    name="operations.md",
+    section="",
+    source="handbook",
+    updated=datetime(2026, 11, 1, tzinfo=UTC),
+    start=0,
+    end=len(FACT),
+    text=FACT,
+)
+
+
+def beginning(epoch: int) -> RequestState:
+    assistant = find("docs-qa", "null")
+    assert assistant is not None
+    question = Question(
+        request_id=REQUEST,
+        caller=Caller(key=KeyId("key_1"), team=TeamId("ops")),
+        model="docs-qa",
+        messages=(ChatMessage(role="user", content="How long is the audit log kept?"),),
+        tier=Tier.INTERACTIVE,
+        created=0.0,
+        deadline=60.0,
+        max_tokens=40,
+    )
+    return RequestState(question=question, assistant=assistant, epoch=epoch)
+
+
+@dataclass
+class World:
+    """Services that answer in any order, workers that go on although they were given up, and the log of replies."""
+
+    found: bool = True
+    log: list[Reply] = field(default_factory=list)
+    queues: list[deque[Reply]] = field(default_factory=list)
+    released: str = ""
+    answer: Answer | None = None
+    workers: int = 0
+    cancelled: tuple[int, int] = (-1, 0)
+
+    def perform(self, state: RequestState, effects: list[Effect]) -> None:
+        for effect in effects:
+            if isinstance(effect, Send):
+                self.queues.append(deque(self._outcomes(state, effect.payload)))
+            elif isinstance(effect, Release):
+                overlap = self.released[effect.start :]
+                assert effect.text.startswith(overlap), "what was released before is the beginning of it"
+                self.released = self.released[: effect.start] + effect.text
+            elif isinstance(effect, CancelAttempt):
+                self.cancelled = (state.epoch, effect.attempt)
+            elif isinstance(effect, End):
+                assert self.answer is None, "one end"
+                self.answer = effect.answer
+
+    def deliver(self, number: int) -> Reply | None:
+        waiting = [queue for queue in self.queues if queue]
+        if not waiting:
+            return None
+        self.log.append(waiting[number % len(waiting)].popleft())
+        return self.log[-1]
+
+    def _outcomes(self, state: RequestState, command: Message) -> list[Reply]:
+        if isinstance(command, CheckText):
+            until = command.start + len(command.text)
+            verdict = TextCleared(
+                request_id=REQUEST,
+                role=command.role,
+                window=command.window,
+                start=command.start,
+                cleared_until=until,
+                text_sha256=digest(command.text),
+            )
+            return [Reply(verdict, 1, state.epoch)]
+        if isinstance(command, RetrievePassages):
+            if not self.found:
+                return [Reply(NoPassagesFound(request_id=REQUEST, reason="nothing is near"), 1, state.epoch)]
+            return [Reply(PassagesRetrieved(request_id=REQUEST, passages=(FOUND,), confidence=1.0), 1, state.epoch)]
+        assert isinstance(command, GenerateAnswer)
+        return [Reply(said, command.attempt, command.epoch) for said in self._generated(command)]
+
+    def _generated(self, command: GenerateAnswer) -> list[Message]:
+        if (command.epoch, command.attempt) <= self.cancelled:
+            return []
+        self.workers += 1
+        worker = WorkerId(f"worker-{self.workers}")
+        of: dict[str, Any] = {
+            "request_id": REQUEST,
+            "attempt": command.attempt,
+            "epoch": command.epoch,
+            "worker": worker,
+        }
+        begun = len(command.prefix_token_ids)
+        assert command.prefix_token_ids == tuple(range(begun))
+        tokens: list[Message] = [
+            TokensGenerated(**of, sequence=number - begun, position=number, token_ids=(number,), text=WORDS[number])
+            for number in range(begun, len(WORDS))
+        ]
+        ended = AnswerCompleted(
+            **of, sequence=len(tokens), finish_reason=FinishReason.STOP, prompt_tokens=9, completion_tokens=len(WORDS)
+        )
+        return [GenerationAdmitted(**of, prefix_length=begun, prompt_tokens=9), *tokens, ended]
+
+    def hand_back(self, state: RequestState) -> None:
+        """The bound worker drains: its last word instead of what it still had to say."""
+        for queue in self.queues:
+            if queue and isinstance(queue[0].payload, TokensGenerated) and queue[0].payload.worker == state.worker:
+                said = queue[0].payload
+                stopped = GenerationStopped(
+                    request_id=REQUEST,
+                    attempt=said.attempt,
+                    epoch=said.epoch,
+                    worker=said.worker,
+                    handed_back=True,
+                    completion_tokens=said.position,
+                )
+                rest = Reply(stopped, queue[0].attempt, queue[0].epoch)
+                queue.clear()
+                queue.append(rest)
+
+
+def step(state: RequestState, world: World, heard: Input) -> RequestState:
+    state, effects = advance(state, heard, 1.0)
+    world.perform(state, effects)
+    return state
+
+
+def live(state: RequestState, world: World, choices: list[int]) -> RequestState:
+    """Hear replies in the order that `choices` says; some of them lose or drain the worker."""
+    for choice in choices:
+        if state.stage == "ended":
+            break
+        if choice % 7 == 5 and state.worker is not None and state.losses < 2:
+            state = step(state, world, WorkerLost(state.worker))
+        elif choice % 7 == 6:
+            world.hand_back(state)
+        elif (reply := world.deliver(choice)) is not None:
+            state = step(state, world, reply.payload)
+    return state
+
+
+def to_the_end(state: RequestState, world: World) -> RequestState:
+    for _ in range(200):
+        if state.stage == "ended":
+            break
+        reply = world.deliver(0)
+        if reply is not None:
+            state = step(state, world, reply.payload)
+        else:
+            assert state.worker is not None, "somebody has to do something"
+            state = step(state, world, WorkerLost(state.worker))
+    return state
+
+
+LIVES = st.lists(st.integers(0, 20), min_size=8, max_size=50)
+
+
+@given(LIVES, LIVES, st.sets(st.integers(0, 3)), st.booleans())
+def test_whoever_adopts_it_and_whenever_it_ends_once_with_its_whole_text(
+    first: list[int], second: list[int], dead: set[int], found: bool
+) -> None:
+    world = World(found)
+    state = step(beginning(1), world, Began())
+    state = live(state, world, first)
+    for epoch, choices in ((2, second), (3, [])):
+        if world.answer is not None:
+            break
+        # Some services died with what they had been asked; workers among them.
+        for number, queue in enumerate(world.queues):
+            if number % 4 in dead:
+                queue.clear()
+        state, effects = resume(beginning(epoch), world.log, 1.0)
+        world.perform(state, effects)
+        state = live(state, world, choices)
+    to_the_end(state, world)
+    assert world.answer is not None
+    assert world.answer.outcome is Outcome.COMPLETED
+    assert world.answer.text == world.released == (CITED if found else NOT_FOUND_TEXT)
+
+
+@given(LIVES)
+def test_what_was_heard_gives_the_state_that_its_first_owner_had(choices: list[int]) -> None:
+    world = World()
+    state = live(step(beginning(1), world, Began()), world, choices)
+    assume(state.stage != "generating" or state.worker is not None)
+    again, effects = resume(beginning(1), world.log, 1.0)
+    # The log does not say when a worker was lost, nor which of those that hand back had been admitted.
+    unsaid: dict[str, Any] = {"marks": {}, "losses": 0, "attempt_epoch": 0}
+    assert replace(again, **unsaid) == replace(state, **unsaid)
+    assert "".join(effect.text for effect in effects if isinstance(effect, Release)) == world.released
