@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, parse
 from groundswell.common.bus.inspection import records_on
 from groundswell.common.bus.messages import Outgoing
+from groundswell.common.feeder import feeder_lease_table
 from groundswell.common.outbox import Outbox, OutboxRow, outbox_table
 from groundswell.common.outbox.rows import OutboxRows
 from groundswell.common.postgres import Postgres
@@ -308,18 +309,22 @@ async def test_the_trace_goes_on_from_whoever_wrote_the_row(bench: Bench, postgr
     assert trace_id in parse(record.headers).trace["traceparent"]
 
 
-def test_services_migrations_have_the_table_of_common_letter_by_letter() -> None:
+@pytest.mark.parametrize(("table", "statements_of"), [("outbox", outbox_table), ("feeder_leases", feeder_lease_table)])
+def test_services_migrations_have_the_tables_of_common_letter_by_letter(
+    table: str, statements_of: Callable[[str], str]
+) -> None:
     services = Path(__file__).parents[3] / "services"
     for migration in services.glob("*/src/groundswell/*/migrations/*.sql"):
         statements, schema = migration.read_text(encoding="utf-8"), migration.parts[-3]
-        if f"TABLE {schema}.outbox " in statements:
-            assert outbox_table(schema) in statements, migration.name
+        if f"TABLE {schema}.{table} " in statements:
+            assert statements_of(schema) in statements, migration.name
 
 
-def test_every_statement_of_the_table_names_its_schema() -> None:
-    table = outbox_table("somewhere")
-    assert "{" not in table
-    assert table.count("somewhere.outbox") == 5
+@pytest.mark.parametrize("statements", [outbox_table("somewhere"), feeder_lease_table("somewhere")])
+def test_every_statement_of_a_table_names_its_schema(statements: str) -> None:
+    assert "{" not in statements
+    for statement in statements.split(";")[:-1]:
+        assert "somewhere." in statement
 
 
 async def _empty(postgres: Postgres) -> bool:
