@@ -399,6 +399,19 @@ def test_a_verdict_on_another_text_counts_for_nothing() -> None:
     assert life.state.judged == {}
 
 
+def test_what_a_worker_stopped_at_the_deadline_has_expired_although_nobody_said_so_in_time() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"))
+    life.now = life.state.question.deadline
+    life.hear(
+        GenerationStopped(
+            request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, handed_back=False, completion_tokens=1
+        ),
+    )
+    assert life.answer.outcome is Outcome.EXPIRED
+
+
 def test_another_worker_goes_on_after_what_a_lost_one_gave() -> None:
     life = Life()
     life.until_generating()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
+import httpx
 import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
@@ -70,21 +71,90 @@ def test_a_generator_that_drains_hands_its_answer_to_the_other_without_a_gap(
     stack.native("scale", "generator", "1")
 
 
-def test_requests_of_a_killed_orchestrator_become_terminal(
+def test_requests_of_a_killed_orchestrator_are_carried_on_to_their_end(
     stack: Any, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:
     key = stack.key_for("orphaned")
-    clients = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": 6}) for number in range(2)]
-    wait_until(lambda: in_the_middle(clients), what="two streams under way")
+    patient = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(2)]
+    impatient = ask_beside(LONG, key, groundswell={"deadline_s": IMPATIENT_S})
+    clients = [*patient, impatient]
+    wait_until(lambda: in_the_middle(clients), what="three streams under way")
     stack.kill("orchestrator")
     wait_until(lambda: all(client.over for client in clients), what="the connections end")
-    wait_until(lambda: stack.is_ready("orchestrator"), what="another orchestrator", within_s=60)
-
-    def swept() -> bool:
-        return all(state(stack, client.request_id, key)["state"] == "expired" for client in clients)
-
-    wait_until(swept, what="both requests expired", within_s=30)
     assert all(client.endings == [] for client in clients)
+    wait_until(lambda: not stack.missing(), what="another orchestrator", within_s=60)
+
+    def ended(client: Any) -> bool:
+        return state(stack, client.request_id, key)["ended_at"] is not None
+
+    wait_until(lambda: all(map(ended, clients)), what="every request ended", within_s=PATIENT_S)
+    kept = [state(stack, client.request_id, key) for client in clients]
+    assert [each["state"] for each in kept] == ["completed", "completed", "expired"]
+    for client, each in zip(patient, kept, strict=False):
+        assert each["answer"]["choices"][0]["message"]["content"] == client.question
+        assert client.question.startswith(client.text)
+
+
+def test_a_client_whose_replica_died_gets_its_one_answer_by_asking_again_with_the_same_key(
+    stack: Any, lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
+) -> None:
+    key = stack.key_for("asked-again")
+    body = {
+        "model": "null",
+        "messages": [{"role": "user", "content": LONG}],
+        "groundswell": {"deadline_s": PATIENT_S},
+    }
+
+    def ask() -> httpx.Response:
+        with stack.http(key) as http:
+            answer: httpx.Response = http.post(
+                "/v1/chat/completions", json=body, headers={"Idempotency-Key": "once"}, timeout=PATIENT_S
+            )
+        return answer
+
+    with ThreadPoolExecutor(1) as asker:
+        first = asker.submit(ask)
+        wait_until(lambda: sum(stack.metric("generator", RUNNING).values()), what="an attempt that runs")
+        stack.kill("orchestrator")
+        with pytest.raises(httpx.HTTPError):
+            first.result()
+    wait_until(lambda: not stack.missing(), what="the public port ready", within_s=60)
+
+    again, once_more = ask(), ask()
+    assert again.headers["idempotent-replayed"] == once_more.headers["idempotent-replayed"] == "true"
+    assert again.json() == once_more.json()
+    assert again.json()["choices"][0]["message"]["content"] == LONG
+    request_id = again.headers["x-request-id"]
+    commands = [json.loads(record.value) for record in lie_on("cmd.generate-answer.interactive.v1")]
+    assert [each["attempt"] for each in commands if each["request_id"] == request_id] == [1], "it was generated once"
+
+
+def test_clients_of_a_replica_that_was_only_slow_get_one_text_from_its_adopter(
+    stack: Any, ask_beside: Callable[..., Any], lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
+) -> None:
+    key = stack.key_for("slow")
+    clients = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(3)]
+    wait_until(lambda: in_the_middle(clients), what="three streams under way")
+    [slow] = [record.pid for record in stack.of("orchestrator")]
+    os.kill(slow, signal.SIGSTOP)
+    try:
+        stack.native("scale", "orchestrator", "2")
+
+        def adopted() -> set[str]:
+            events = [json.loads(record.value) for record in lie_on("evt.answer-stream.v1")]
+            return {event["request_id"] for event in events if event.keys() == {"request_id", "epoch"}}
+
+        wait_until(lambda: {client.request_id for client in clients} <= adopted(), what="adoption", within_s=60)
+    finally:
+        os.kill(slow, signal.SIGCONT)
+    wait_until(lambda: all(client.over for client in clients), what="every stream over", within_s=PATIENT_S)
+    for client in clients:
+        assert (client.broken, client.done, client.endings) == (None, 1, ["stop"])
+        assert client.text == client.question
+        kept = state(stack, client.request_id, key)
+        assert kept["answer"]["choices"][0]["message"]["content"] == client.text
+    wait_until(lambda: stack.is_ready("orchestrator", 2, without=[slow]), what="the slow one restarted", within_s=60)
+    stack.native("scale", "orchestrator", "1")
 
 
 def test_two_orchestrators_answer_on_one_socket(stack: Any, wait_until: Callable[..., Any]) -> None:

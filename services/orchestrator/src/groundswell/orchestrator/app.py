@@ -31,7 +31,7 @@ from groundswell.orchestrator.adapters.postgres_database import Database
 from groundswell.orchestrator.adapters.postgres_keys import PostgresKeys
 from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
 from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
-from groundswell.orchestrator.adapters.reply_lease import ReplyLease
+from groundswell.orchestrator.adapters.reply_lease import LeaseLost, ReplyLease
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.handlers import drop_older_uploads, hear_progress
@@ -82,8 +82,8 @@ def build() -> Service:
             replica.hear_streams,
             replica.sweep,
             adoption.run,
+            partial(replica.keep_lease, lease),
             partial(replica.watch_workers, workers, readiness),
-            lease.keep,
             readiness.watch,
         ],
         before_drain=replica.drain,
@@ -130,6 +130,16 @@ class Replica:
     async def hear_streams(self) -> None:
         assert self._streams is not None  # noqa: S101 - the runtime opens before it runs the background
         await self._streams.run()
+
+    async def keep_lease(self, lease: ReplyLease) -> None:
+        """Raises LeaseLost, once the clients here have got the answers of what others carry on."""
+        try:
+            await lease.keep()
+        except LeaseLost:
+            log.warning("reply partition lost; what runs here is carried on elsewhere")
+            self._http.refuse_new()
+            await self._desk.drain(self._settings.drain_s)
+            raise
 
     async def sweep(self) -> None:
         """End what nobody ended, forget what ended long ago."""

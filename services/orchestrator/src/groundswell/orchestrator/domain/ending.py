@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 from groundswell.common.contracts.answers import Outcome
+from groundswell.common.contracts.generation import GenerationStopped
 from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.prompts import TEMPLATE_VERSION
@@ -38,7 +39,7 @@ def end(
     return state, [*effects, End(_answer(state, outcome, reason, finish))]
 
 
-def expire(state: RequestState, _message: DeadlinePassed | CommandExpired, now: float) -> Step:
+def expire(state: RequestState, _message: DeadlinePassed | CommandExpired | GenerationStopped, now: float) -> Step:
     return end(state, Outcome.EXPIRED, now, reason=_TOO_LATE)
 
 

@@ -14,7 +14,7 @@ from groundswell.common.contracts.generation import (
 )
 from groundswell.common.contracts.moderation import TextBlocked, TextCleared
 from groundswell.orchestrator.domain.citing import cite
-from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end
+from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end, expire
 from groundswell.orchestrator.domain.gathering import generation_command
 from groundswell.orchestrator.domain.state import (
     CancelAttempt,
@@ -95,6 +95,8 @@ def take_stop(state: RequestState, message: GenerationStopped, now: float) -> St
     """A worker that drains hands its attempt back: the next one goes on after what was received."""
     if not _of_attempt(state, message) or state.worker not in {None, message.worker}:
         return state, []
+    if not message.handed_back and now >= state.question.deadline:
+        return expire(state, message, now)
     if not message.handed_back:
         return end(state, Outcome.FAILED, now, reason="the generator stopped this answer")
     return _next_attempt(state)
