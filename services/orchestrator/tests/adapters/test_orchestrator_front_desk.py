@@ -12,7 +12,7 @@ import pytest
 
 from groundswell.common.bus.envelope import Envelope
 from groundswell.common.bus.messages import Origin, Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Outcome, StreamAdopted
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Outcome, RepliesAdopted, StreamAdopted
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
     AttemptCancelled,
@@ -394,7 +394,7 @@ async def test_an_adopted_request_goes_on_from_what_lies_on_its_partition(bench:
     await until(lambda: first.publisher.payloads(AnswerReleased))
 
     route = ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter")
-    bench.desk.adopt(question("null"), log, route)
+    bench.desk.adopt(question("null"), [*log, received(RepliesAdopted(epoch=9))], route)
     await until(lambda: bench.publisher.payloads(AnswerReleased))
     assert [type(message.payload) for message in bench.publisher.sent] == [StreamAdopted, AnswerReleased]
     [again] = bench.publisher.payloads(AnswerReleased)
@@ -425,6 +425,7 @@ async def test_an_adopted_request_whose_worker_is_silent_goes_on_elsewhere(bench
         received(GenerationAdmitted(**common, prefix_length=0, prompt_tokens=3)),
         received(TokensGenerated(**common, sequence=0, position=0, token_ids=(1,), text="Backups")),
     ]
+    log.append(received(RepliesAdopted(epoch=9)))
     bench.desk.adopt(asked, log, ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter"))
     await until(lambda: bench.publisher.payloads(CheckText))
     bench.desk.lose(WORKER)

@@ -153,14 +153,16 @@ GENERATE_ANSWER = Command(
 )
 
 _ORCHESTRATOR_OUTCOMES = tuple(
-    dict.fromkeys((*RETRIEVE_PASSAGES.outcomes, *CHECK_TEXT.outcomes, *GENERATE_ANSWER.outcomes)),
+    dict.fromkeys(
+        (*RETRIEVE_PASSAGES.outcomes, *CHECK_TEXT.outcomes, *GENERATE_ANSWER.outcomes, answers.RepliesAdopted)
+    ),
 )
 ORCHESTRATOR_REPLIES = Reply(
     name="rpl.orchestrator",
     payloads=_ORCHESTRATOR_OUTCOMES,
     key="request id",
     owner="orchestrator",
-    producers=("retriever", "moderator", "generator"),
+    producers=("retriever", "moderator", "generator", "orchestrator"),
     consumers=("orchestrator",),
     partitions=8,
     purpose="Outcomes of interactive and standard work; a replica leases a partition",
@@ -170,7 +172,7 @@ ORCHESTRATOR_BULK_REPLIES = Reply(
     payloads=_ORCHESTRATOR_OUTCOMES,
     key="request id",
     owner="orchestrator",
-    producers=("retriever", "moderator", "generator"),
+    producers=("retriever", "moderator", "generator", "orchestrator"),
     consumers=("orchestrator",),
     partitions=8,
     purpose="Outcomes of bulk work, so that a flood of them delays nobody",

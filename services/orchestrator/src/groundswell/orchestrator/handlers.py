@@ -5,12 +5,12 @@ from collections.abc import Sequence
 
 from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, StreamAdopted
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, RepliesAdopted, StreamAdopted
 from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
-from groundswell.common.ids import CorrelationId
+from groundswell.common.ids import SHARED_TEAM, CorrelationId
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import (
     ANSWER_STREAM,
@@ -20,6 +20,7 @@ from groundswell.common.topics import (
     ORCHESTRATOR_BULK_REPLIES,
     ORCHESTRATOR_REPLIES,
     RETRIEVE_PASSAGES,
+    Reply,
 )
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.openai_shapes import answer_object
@@ -61,6 +62,21 @@ async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploa
 async def hear_progress(message: Received[WorkerProgressed], *, workers: WorkerSigns) -> None:
     """A worker's sign of life."""
     workers.hear(message.payload.worker, time.monotonic())
+
+
+def replies_adopted(topic: Reply, partition: int, epoch: int) -> Outgoing:
+    """The mark on a reply partition from which on the owner with `epoch` hears."""
+    return Outgoing(
+        topic=topic.physical_name,
+        partition=partition,
+        payload=RepliesAdopted(epoch=epoch),
+        key=str(partition),
+        correlation_id=CorrelationId(f"partition-{partition}"),
+        tenant=SHARED_TEAM,
+        tier=Tier.INTERACTIVE,
+        deadline=time.time() + CONTROL_WITHIN_S,
+        epoch=epoch,
+    )
 
 
 def adopted(state: RequestState) -> Outgoing:

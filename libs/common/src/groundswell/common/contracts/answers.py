@@ -24,6 +24,12 @@ class StreamAdopted(Message):
     epoch: int
 
 
+class RepliesAdopted(Message):
+    """On a reply partition: what lies before it was for earlier owners, from here on the owner with `epoch` hears."""
+
+    epoch: int
+
+
 class AnswerReleased(Message):
     """`text` is `[start, start + len(text))` (code points) of the released answer."""
 

@@ -1,7 +1,6 @@
 """Requests whose replica died, or was too slow to renew its lease: another one carries them on."""
 
 import asyncio
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
@@ -11,9 +10,12 @@ import structlog
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Received
 from groundswell.common.bus.readers import PartitionReader, read_until_now
+from groundswell.common.contracts.answers import RepliesAdopted
 from groundswell.common.errors import Unavailable
+from groundswell.common.ids import CorrelationId
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES, Reply
+from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.adapters.reply_lease import Lease, ReplyLease
 from groundswell.orchestrator.ports import Orphan, Ownership, RequestLedger
@@ -94,36 +96,52 @@ class Adoption:
 
     async def _take_over(
         self, bus: Bus, held: Lease, orphans: Sequence[Orphan]
-    ) -> tuple[PartitionReader, ReplyRoute, dict[str, list[Received[Any]]]]:
-        """A reader that goes on where what lies there ends, and that, by request."""
+    ) -> tuple[PartitionReader, ReplyRoute, list[Received[Any]]]:
+        """A reader that goes on where what lies there ends, and that, for the orphans."""
         offsets: dict[str, int] = {}
         for orphan in orphans:
-            topic = replies_of(orphan.question.tier).physical_name
-            offsets[topic] = min(orphan.reply_offset, offsets.get(topic, orphan.reply_offset))
-        wanted = {str(orphan.question.request_id) for orphan in orphans}
+            name = replies_of(orphan.question.tier).physical_name
+            offsets[name] = min(orphan.reply_offset, offsets.get(name, orphan.reply_offset))
+        if orphans:
+            for topic in REPLIES:
+                await bus.publisher.publish(handlers.replies_adopted(topic, held.partition, held.epoch))
+        wanted = {CorrelationId(orphan.question.request_id) for orphan in orphans}
         found, ends = await read_until_now(
             REPLIES,
             held.partition,
             offsets,
             bus.context,
-            wanted=lambda message: message.envelope.correlation_id in wanted,
+            wanted=lambda message: _is_marker(message) or message.envelope.correlation_id in wanted,
         )
-        heard: defaultdict[str, list[Received[Any]]] = defaultdict(list)
-        for message in found:
-            heard[message.envelope.correlation_id].append(message)
         reader = PartitionReader(REPLIES, self._desk.hear_reply, bus.context, partition=held.partition)
         await reader.start(ends)
         offset: Callable[[Tier], int] = partial(_position, reader)
-        return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), heard
+        return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), found
 
     def _carry_on(
-        self, orphans: Sequence[Orphan], heard: dict[str, list[Received[Any]]], route: ReplyRoute
+        self, orphans: Sequence[Orphan], found: Sequence[Received[Any]], route: ReplyRoute
     ) -> list[asyncio.Task[None]]:
-        tasks = [self._desk.adopt(orphan.question, heard[orphan.question.request_id], route) for orphan in orphans]
+        tasks = [self._desk.adopt(orphan.question, _heard_by(orphan, found), route) for orphan in orphans]
         return [task for task in tasks if task is not None]
 
     def _ownership(self, held: Lease) -> Ownership:
         return Ownership(owner=self._lease.owner, epoch=held.epoch, partition=held.partition)
+
+
+def _heard_by(orphan: Orphan, found: Sequence[Received[Any]]) -> list[Received[Any]]:
+    """On the topic of its tier, since it began: replies to it, and when the partition changed its owner."""
+    topic = replies_of(orphan.question.tier).physical_name
+    return [
+        message
+        for message in found
+        if message.origin.topic == topic
+        and message.origin.offset >= orphan.reply_offset
+        and (_is_marker(message) or message.envelope.correlation_id == CorrelationId(orphan.question.request_id))
+    ]
+
+
+def _is_marker(message: Received[Any]) -> bool:
+    return isinstance(message.payload, RepliesAdopted)
 
 
 def _position(reader: PartitionReader, tier: Tier) -> int:

@@ -1,13 +1,14 @@
 """The state of a request, made again from what lies on its reply partition: its replica died, or was too slow.
 
 `advance` is a function of what it hears, so the same messages in the same order give the same state and the same text.
-What the log does not say is which attempts were given up meanwhile: a later admission does.
+What the log does not say is which attempts were given up meanwhile: a later admission of the same owner does.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
+from groundswell.common.contracts.answers import RepliesAdopted
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
     GenerateAnswer,
@@ -25,6 +26,9 @@ from groundswell.orchestrator.domain.state import Began, Effect, End, Release, R
 AttemptNumber: TypeAlias = tuple[int, int]
 """Epoch and number: they order the attempts of a request."""
 
+_FIRST = 0
+"""Below every epoch: the first owner's is learnt from the first attempt that was admitted."""
+
 
 @dataclass(frozen=True)
 class Reply:
@@ -38,25 +42,22 @@ class Reply:
 def resume(state: RequestState, replies: Sequence[Reply], now: float) -> Step:
     """The state after `replies`, and what is to be done so that the request goes on from there.
 
-    `state` is that of a request at its beginning. All text is released again from 0: it is the same text.
+    `state` is that of a request at its beginning. `replies` has a RepliesAdopted for each owner after the first, also
+    for this one. All text is released again from 0: it is the same text.
     """
-    epoch = state.epoch
-    # While it hears of attempts that earlier owners began, none is its own.
-    state, _ = advance(replace(state, epoch=0), Began(), state.question.created)
-    ends: list[Effect] = []
-    for reply in _as_they_counted(replies):
-        if is_of_superseded_attempt(state, reply):
-            continue
-        state = _given_up_before(state, reply.payload)
-        state, effects = advance(state, reply.payload, now)
+    state, effects = advance(replace(state, epoch=_FIRST), Began(), state.question.created)
+    for owner, heard in _by_owner(replies):
+        if owner is not None:
+            state, effects = _take_over(replace(state, epoch=owner))
+        state, more = _hear(state, heard, now)
+        effects = [*effects, *more]
         if state.stage == "ended":
-            ends = [effect for effect in effects if not isinstance(effect, Release)]
             break
-    state = replace(state, epoch=epoch)
-    if state.stage != "ended":
-        state, ends = _go_on(state)
-    text = _released(state, ends)
-    return state, [*([Release(0, text)] if text else []), *ends]
+    text = _released(state, effects)
+    return state, [
+        *([Release(0, text)] if text else []),
+        *(effect for effect in effects if not isinstance(effect, Release)),
+    ]
 
 
 def is_of_superseded_attempt(state: RequestState, reply: Reply) -> bool:
@@ -69,13 +70,34 @@ def is_of_superseded_attempt(state: RequestState, reply: Reply) -> bool:
     )
 
 
-def _as_they_counted(replies: Sequence[Reply]) -> Iterator[Reply]:
-    """Without what came of an attempt after it had been given up."""
-    admitted: dict[AttemptNumber, int] = {}
+def _by_owner(replies: Sequence[Reply]) -> Iterator[tuple[int | None, list[Reply]]]:
+    """What each owner heard, with its epoch; that of the first is not known."""
+    owner: int | None = None
+    heard: list[Reply] = []
     for reply in replies:
-        if isinstance(reply.payload, GenerationAdmitted):
+        if isinstance(reply.payload, RepliesAdopted):
+            yield owner, heard
+            owner, heard = reply.payload.epoch, []
+        else:
+            heard.append(reply)
+    yield owner, heard
+
+
+def _hear(state: RequestState, heard: Sequence[Reply], now: float) -> Step:
+    """What one owner heard, as far as it counted: less what came of an attempt after that had been given up."""
+    admitted: dict[AttemptNumber, int] = {}
+    for reply in heard:
+        if isinstance(reply.payload, GenerationAdmitted) and reply.payload.epoch >= state.epoch:
             admitted.setdefault(_number(reply.payload), reply.payload.prefix_length)
-    return (reply for reply in replies if _counted(reply.payload, admitted))
+    effects: list[Effect] = []
+    for reply in heard:
+        if not _counted(reply.payload, admitted) or is_of_superseded_attempt(state, reply):
+            continue
+        state, more = advance(_given_up_before(state, reply.payload), reply.payload, now)
+        effects += more
+        if state.stage == "ended":
+            break
+    return state, effects
 
 
 def _counted(payload: Message, admitted: Mapping[AttemptNumber, int]) -> bool:
@@ -90,11 +112,11 @@ def _counted(payload: Message, admitted: Mapping[AttemptNumber, int]) -> bool:
 
 
 def _given_up_before(state: RequestState, payload: Message) -> RequestState:
-    """An admission of a later attempt says that those before it were lost."""
+    """The owner's admission of a later attempt says that those before it were lost."""
     if not isinstance(payload, GenerationAdmitted) or state.stage != "generating":
         return state
     epoch, attempt = _number(payload)
-    if (epoch, attempt) <= (state.attempt_epoch, state.attempt):
+    if epoch < state.epoch or (epoch, attempt) <= (state.attempt_epoch, state.attempt):
         return state
     losses = state.losses + (state.worker is not None)
     return replace(state, attempt=attempt, attempt_epoch=epoch, worker=None, next_sequence=0, losses=losses)
@@ -106,7 +128,7 @@ def _number(
     return payload.epoch, payload.attempt
 
 
-def _go_on(state: RequestState) -> Step:
+def _take_over(state: RequestState) -> Step:
     """Send again what has no outcome yet: nobody knows whether it was sent."""
     if state.stage == "accepted":
         return state, unanswered(state)
