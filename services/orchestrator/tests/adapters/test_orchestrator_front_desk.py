@@ -12,7 +12,7 @@ import pytest
 
 from groundswell.common.bus.envelope import Envelope
 from groundswell.common.bus.messages import Origin, Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Outcome, RepliesAdopted, StreamAdopted
+from groundswell.common.contracts.answers import AnswerReleased, Outcome, RepliesAdopted, StreamAdopted
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
     AttemptCancelled,
@@ -211,7 +211,6 @@ async def test_an_accepted_question_goes_to_moderator_and_retriever_and_is_answe
         if isinstance(message.payload, CheckText | RetrievePassages)
     )
     assert [payload.text for payload in bench.publisher.payloads(AnswerReleased)] == [NOT_FOUND_TEXT]
-    assert [payload.outcome for payload in bench.publisher.payloads(AnswerEnded)] == [Outcome.COMPLETED]
     await until(lambda: bench.desk.running == 0)
 
 
@@ -252,7 +251,7 @@ async def test_a_question_that_nobody_waits_for_frees_its_worker_and_is_cancelle
 
 
 async def test_a_broker_that_is_away_does_not_keep_a_cancelled_question_from_its_end(bench: Bench) -> None:
-    bench.publisher.refuses = {kind: Unavailable("Kafka: away") for kind in (AttemptCancelled, AnswerEnded)}
+    bench.publisher.refuses = {AttemptCancelled: Unavailable("Kafka: away")}
     stream = await bench.desk.accept(question("null", within_s=3600))
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups run")
@@ -263,7 +262,7 @@ async def test_a_broker_that_is_away_does_not_keep_a_cancelled_question_from_its
 
 
 async def test_a_broker_that_does_not_answer_does_not_keep_a_cancelled_question_from_its_end(bench: Bench) -> None:
-    bench.publisher.keeps_waiting = (AttemptCancelled, AnswerEnded)
+    bench.publisher.keeps_waiting = (AttemptCancelled,)
     stream = await bench.desk.accept(question("null", within_s=3600))
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups run")
@@ -365,7 +364,6 @@ async def test_a_request_that_another_replica_adopted_is_relayed_and_ends_as_the
     *released, answer = await everything(stream)
     assert "".join(piece.text for piece in released if isinstance(piece, Released)) == theirs.text
     assert answer is theirs
-    assert bench.publisher.payloads(AnswerEnded) == [], "its end is told by who ended it"
 
 
 async def test_who_ends_a_request_that_was_adopted_meanwhile_waits_for_its_new_owner(bench: Bench) -> None:

@@ -3,21 +3,26 @@
 import asyncio
 import stat
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter
 
-from groundswell.common.contracts.answers import Outcome
+from groundswell.common.bus.clock import BrokerClock
+from groundswell.common.bus.envelope import parse
+from groundswell.common.bus.publisher import Publisher
+from groundswell.common.contracts.answers import AnswerEnded, Outcome
 from groundswell.common.contracts.generation import ChatMessage
 from groundswell.common.errors import Misconfigured, Unavailable
 from groundswell.common.ids import KeyId, RequestId, TeamId, new_request_id
+from groundswell.common.outbox import Outbox
 from groundswell.common.postgres import Postgres
 from groundswell.common.tiers import Tier
+from groundswell.common.topics import ANSWER_STREAM
 from groundswell.orchestrator.adapters.postgres_database import Database
 from groundswell.orchestrator.adapters.postgres_keys import PostgresKeys
 from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
@@ -39,9 +44,38 @@ async def postgres(fresh_database: Any) -> AsyncIterator[Postgres]:
     await database.close()
 
 
+@dataclass
+class Broker:
+    """What the outbox published; `away`: it takes nothing."""
+
+    events: list[AnswerEnded] = field(default_factory=list)
+    keys: list[bytes] = field(default_factory=list)
+    away: bool = False
+
+    async def publish_raw(self, topic: str, value: bytes, headers: Any, *, key: bytes, **_: Any) -> None:
+        if self.away:
+            raise Unavailable("Kafka: away")
+        assert topic == ANSWER_STREAM.physical_name
+        assert parse(headers).remaining_ms > 0
+        self.events.append(AnswerEnded.model_validate_json(value))
+        self.keys.append(key)
+
+
 @pytest.fixture
-def ledger(postgres: Postgres) -> PostgresLedger:
-    return PostgresLedger(postgres)
+def broker() -> Broker:
+    return Broker()
+
+
+@pytest.fixture
+def outbox(postgres: Postgres, broker: Broker) -> Outbox:
+    outbox = Outbox(postgres, "orchestrator")
+    outbox.publish_by(cast("Publisher", broker), BrokerClock())
+    return outbox
+
+
+@pytest.fixture
+def ledger(postgres: Postgres, outbox: Outbox) -> PostgresLedger:
+    return PostgresLedger(postgres, outbox)
 
 
 @pytest.fixture
@@ -133,6 +167,35 @@ async def test_of_many_that_finish_at_once_one_wins_and_all_say_the_same(ledger:
     assert record.answer == said[0]
 
 
+async def test_whoever_ends_a_request_tells_its_stream_once(ledger: PostgresLedger, broker: Broker) -> None:
+    asked = question()
+    await ledger.insert(asked, owned(epoch=4))
+    await asyncio.gather(*(ledger.finish(asked.request_id, answer("So."), epoch=epoch) for epoch in (3, 4, 4, 4)))
+    [event] = broker.events
+    assert broker.keys == [asked.request_id.encode()]
+    assert (event.request_id, event.epoch, event.outcome, event.length) == (
+        asked.request_id,
+        4,
+        Outcome.COMPLETED,
+        len("So."),
+    )
+
+
+async def test_an_end_that_kafka_does_not_take_is_recorded_and_told_by_the_sweeper(
+    ledger: PostgresLedger, outbox: Outbox, broker: Broker, postgres: Postgres
+) -> None:
+    asked = question()
+    await ledger.insert(asked, owned())
+    broker.away = True
+    assert await ledger.finish(asked.request_id, answer("So."), epoch=1) == answer("So.")
+    assert broker.events == []
+    broker.away = False
+    async with postgres.transaction() as connection:
+        await connection.execute("UPDATE orchestrator.outbox SET leased_until = clock_timestamp() - interval '1 ms'")
+    await outbox.sweep_once()
+    assert [event.request_id for event in broker.events] == [asked.request_id]
+
+
 async def test_what_has_ended_never_generates_again(ledger: PostgresLedger) -> None:
     asked = question()
     await ledger.insert(asked, owned(epoch=1))
@@ -157,12 +220,15 @@ async def test_requests_are_seen_by_their_team_alone_the_newest_first(ledger: Po
     assert await ledger.get(asked[0].request_id, GREEN) is None
 
 
-async def test_overdue_requests_expire_once_and_ended_ones_are_forgotten(ledger: PostgresLedger) -> None:
+async def test_overdue_requests_expire_once_and_ended_ones_are_forgotten(
+    ledger: PostgresLedger, broker: Broker
+) -> None:
     overdue, running = question(created=1000.0), question(created=4_000_000_000.0)
     for one in (overdue, running):
         await ledger.insert(one, owned(epoch=1))
     assert await ledger.expire_overdue(5.0) == 1
     assert await ledger.expire_overdue(5.0) == 0
+    assert [(event.request_id, event.outcome) for event in broker.events] == [(overdue.request_id, Outcome.EXPIRED)]
     record = await ledger.get(overdue.request_id, BLUE)
     assert record is not None
     assert record.answer is not None
@@ -278,4 +344,4 @@ async def test_without_the_server_everything_is_unavailable_and_nothing_is_lost(
     with pytest.raises(Unavailable):
         await PostgresKeys(away).authenticate("gs_x")
     with pytest.raises(Unavailable):
-        await PostgresLedger(away).insert(question(), owned(epoch=1))
+        await PostgresLedger(away, Outbox(away, "orchestrator")).insert(question(), owned(epoch=1))

@@ -14,6 +14,7 @@ from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import listen, subscribe
 from groundswell.common.bus.readers import PartitionReader
 from groundswell.common.errors import Unavailable
+from groundswell.common.outbox import Outbox
 from groundswell.common.postgres import Postgres
 from groundswell.common.runtime import Service
 from groundswell.common.topics import (
@@ -49,7 +50,8 @@ def build() -> Service:
     """Raises Misconfigured if a setting is missing or wrong."""
     settings = Settings.load("orchestrator")
     postgres = Postgres(settings.postgres_url)
-    keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres)
+    outbox = Outbox(postgres, "orchestrator")
+    keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres, outbox)
     library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
     lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
     workers = WorkerSigns()
@@ -67,7 +69,9 @@ def build() -> Service:
         limits=settings.limits,
     )
     http = PublicHttp(app, host=settings.http_host, port=settings.http_port, fd=settings.http_fd)
-    replica = Replica(settings, desk=desk, ledger=ledger, keys=keys, library=library, adoption=adoption, http=http)
+    replica = Replica(
+        settings, desk=desk, ledger=ledger, outbox=outbox, keys=keys, library=library, adoption=adoption, http=http
+    )
     return Service(
         name="orchestrator",
         settings=settings,
@@ -81,6 +85,7 @@ def build() -> Service:
             replica.hear_replies,
             replica.hear_streams,
             replica.sweep,
+            outbox.sweep,
             adoption.run,
             partial(replica.keep_lease, lease),
             partial(replica.watch_workers, workers, readiness),
@@ -99,6 +104,7 @@ class Replica:
         *,
         desk: Desk,
         ledger: PostgresLedger,
+        outbox: Outbox,
         keys: PostgresKeys,
         library: PostgresLibrary,
         adoption: Adoption,
@@ -107,6 +113,7 @@ class Replica:
         self._settings = settings
         self._desk = desk
         self._ledger = ledger
+        self._outbox = outbox
         self._keys = keys
         self._library = library
         self._adoption = adoption
@@ -118,6 +125,7 @@ class Replica:
         """Positions on the reply topics are settled before the first question is taken."""
         await self._keys.ensure_admin_key(self._settings.admin_key_path)
         self._library.publish_by(bus.publisher)
+        self._outbox.publish_by(bus.publisher, bus.context.clock)
         streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context)
         await streams.start()
         self._streams = streams

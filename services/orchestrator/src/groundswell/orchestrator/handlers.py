@@ -1,5 +1,6 @@
 """From what the state machine wants to messages, and what to do on an event. Nothing is published here."""
 
+import math
 import time
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from groundswell.common.contracts.generation import AttemptCancelled, GenerateAn
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
-from groundswell.common.ids import SHARED_TEAM, CorrelationId
+from groundswell.common.ids import SHARED_TEAM, CorrelationId, RequestId, TeamId
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import (
     ANSWER_STREAM,
@@ -29,7 +30,7 @@ from groundswell.orchestrator.domain.state import RequestState
 from groundswell.orchestrator.ports import Uploads
 
 CONTROL_WITHIN_S = 10.0
-"""Final events and cancels are worth sending also when the request itself is past its deadline."""
+"""Releases and cancels are worth sending also when the request itself is past its deadline."""
 
 
 def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
@@ -90,15 +91,25 @@ def released(state: RequestState, start: int, text: str) -> Outgoing:
     return _outgoing(state, ANSWER_STREAM.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
 
 
-def ended(state: RequestState, answer: Answer) -> Outgoing:
+def ended(request_id: RequestId, team: TeamId, tier: Tier, answer: Answer, *, epoch: int) -> Outgoing:
+    """The final event of an answer stream, which is worth sending however late it is."""
     payload = AnswerEnded(
-        request_id=state.question.request_id,
-        epoch=state.epoch,
+        request_id=request_id,
+        epoch=epoch,
         outcome=answer.outcome,
         length=len(answer.text),
         answer=answer_object(answer),
     )
-    return _outgoing(state, ANSWER_STREAM.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
+    return Outgoing(
+        topic=ANSWER_STREAM.physical_name,
+        payload=payload,
+        key=request_id,
+        correlation_id=CorrelationId(request_id),
+        tenant=team,
+        tier=tier,
+        deadline=math.inf,
+        epoch=epoch,
+    )
 
 
 def cancelled(state: RequestState, attempt: int) -> Outgoing:

@@ -51,7 +51,7 @@ from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released,
 STORE_RETRY_S = 0.5
 FOLLOW_EVERY_S = 0.25
 CONTROL_WITHIN_S = 5.0
-"""How long an end waits for a broker that is away: with cancels and with the final event."""
+"""How long an end waits for a broker that is away, to send its cancels."""
 
 log = structlog.get_logger(__name__)
 
@@ -227,18 +227,18 @@ class Desk:
                 await self._until_ended(run, route)
             except Unavailable as error:
                 log.warning("deadline passed while waiting", reason=error.reason)
-                await self._break_off(run, expire_anyway(run.state, time.time()), route)
+                await self._break_off(run, expire_anyway(run.state, time.time()))
             except Exception:
                 log.exception("request broke off")
                 end = give_up(run.state, "an internal error ended this request", time.time())
-                await self._break_off(run, end, route)
+                await self._break_off(run, end)
             finally:
                 if self._runs.get(question.request_id) is run:
                     del self._runs[question.request_id]
 
-    async def _break_off(self, run: _Run, end: End, route: ReplyRoute) -> None:
+    async def _break_off(self, run: _Run, end: End) -> None:
         try:
-            await self._end(run, end, route)
+            await self._end(run, end)
         except Exception:
             # The sweep ends the row at its deadline; the client must not wait for that.
             log.exception("terminal state not recorded")
@@ -281,7 +281,7 @@ class Desk:
         elif isinstance(effect, CancelAttempt):
             await self._control(route, handlers.cancelled(run.state, effect.attempt))
         else:
-            await self._end(run, effect, route)
+            await self._end(run, effect)
 
     async def _publish(self, route: ReplyRoute, until: float, outgoing: Outgoing) -> None:
         """Publish, through an outage of the broker until the request's deadline. Raises Unavailable then."""
@@ -309,9 +309,8 @@ class Desk:
             # A running request goes on while PostgreSQL is away; only its terminal state waits for it.
             log.warning("prompt not recorded", reason=error.reason)
 
-    async def _end(self, run: _Run, effect: End, route: ReplyRoute) -> None:
+    async def _end(self, run: _Run, effect: End) -> None:
         recorded = await self._recorded(run.state, effect.answer)
-        await self._control(route, handlers.ended(run.state, recorded))
         names.REQUESTS_ENDED.labels(run.state.question.tier.value, recorded.outcome.value).inc()
         for stage, milliseconds in (recorded.timings_ms or {}).items():
             names.REQUEST_STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)

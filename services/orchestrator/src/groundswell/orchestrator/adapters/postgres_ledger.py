@@ -1,19 +1,25 @@
 """The record of requests in PostgreSQL. A terminal state is written once, by compare-and-set."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from functools import partial
+from typing import LiteralString
 
 from psycopg.rows import DictRow
 from pydantic import TypeAdapter
 from pydantic_core import to_json
 
 from groundswell.common.contracts.answers import Outcome
-from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, TeamId
-from groundswell.common.postgres import Postgres
+from groundswell.common.outbox import Outbox, OutboxRow, settled
+from groundswell.common.postgres import Connection, Postgres
+from groundswell.common.tiers import Tier
+from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.ports import Orphan, Ownership, RequestRecord
+
+PUBLISH_WITHIN_S = 5.0
+"""How long the end of a request waits for a broker that is away; then the sweeper tells it."""
 
 _QUESTION = TypeAdapter(Question)
 _ANSWER = TypeAdapter(Answer)
@@ -36,8 +42,10 @@ WHERE id = %(id)s AND state = 'accepted'
 _FINISH = """
 UPDATE orchestrator.requests SET state = %(state)s, answer = %(answer)s::json, ended_at = now()
 WHERE id = %(id)s AND ended_at IS NULL AND epoch <= %(epoch)s
-RETURNING id
+RETURNING team, tier
 """
+
+_ENDED_SO = "SELECT FROM orchestrator.requests WHERE id = %(id)s AND answer::text = %(answer)s"
 
 _ANSWER_OF = "SELECT answer::text AS answer FROM orchestrator.requests WHERE id = %(id)s"
 
@@ -47,7 +55,9 @@ WHERE reply_partition = %(partition)s AND ended_at IS NULL AND epoch <= %(epoch)
 RETURNING question::text AS question, reply_offset
 """
 
-_RECORDED = "SELECT owner, question::text AS question FROM orchestrator.requests WHERE id = %(id)s"
+_INSERTED_SO = """
+SELECT FROM orchestrator.requests WHERE id = %(id)s AND owner = %(owner)s AND question::text = %(question)s
+"""
 
 _COLUMNS = "id, team, state, model, tier, created_at, deadline_at, ended_at, answer::text AS answer, fingerprint"
 
@@ -60,6 +70,7 @@ SELECT {_COLUMNS} FROM orchestrator.requests WHERE team = %(team)s ORDER BY crea
 _EXPIRE = """
 UPDATE orchestrator.requests SET state = 'expired', answer = %(answer)s::json, ended_at = now()
 WHERE ended_at IS NULL AND deadline_at < now() - make_interval(secs => %(grace_s)s)
+RETURNING id, team, tier, epoch
 """
 
 _FORGET = """
@@ -68,10 +79,14 @@ DELETE FROM orchestrator.requests WHERE ended_at < now() - make_interval(secs =>
 
 
 class PostgresLedger:
-    """The port RequestLedger. Every method raises Unavailable while the server is away."""
+    """The port RequestLedger. Every method raises Unavailable while the server is away.
 
-    def __init__(self, postgres: Postgres) -> None:
+    The final event of a request is in the outbox with its terminal state.
+    """
+
+    def __init__(self, postgres: Postgres, outbox: Outbox) -> None:
         self._postgres = postgres
+        self._outbox = outbox
 
     async def insert(self, question: Question, ownership: Ownership) -> bool:
         row = {
@@ -89,22 +104,12 @@ class PostgresLedger:
             "created": datetime.fromtimestamp(question.created, UTC),
             "deadline": datetime.fromtimestamp(question.deadline, UTC),
         }
-        try:
-            async with self._postgres.transaction() as connection:
-                cursor = await connection.execute(_INSERT, row)
-                return cursor.rowcount == 1
-        except Unavailable:
-            # The connection may have broken after COMMIT: the row says whether it did.
-            recorded = await self._recorded(question.request_id)
-            if recorded is None:
-                raise
-            return recorded == (ownership.owner, question)
 
-    async def _recorded(self, request_id: RequestId) -> tuple[str, Question] | None:
-        async with self._postgres.transaction() as connection:
-            cursor = await connection.execute(_RECORDED, {"id": request_id})
-            row = await cursor.fetchone()
-        return (row["owner"], _QUESTION.validate_json(row["question"])) if row else None
+        async def insert(connection: Connection) -> bool:
+            cursor = await connection.execute(_INSERT, row)
+            return cursor.rowcount == 1
+
+        return await settled(self._postgres, insert, partial(_finds, _INSERTED_SO, row))
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
         async with self._postgres.transaction() as connection:
@@ -118,11 +123,23 @@ class PostgresLedger:
             "answer": _ANSWER.dump_json(answer).decode(),
             "epoch": epoch,
         }
-        async with self._postgres.transaction() as connection:
+
+        async def finish(connection: Connection) -> OutboxRow | None:
             cursor = await connection.execute(_FINISH, row)
-            if await cursor.fetchone() is not None:
-                return answer
-        return await self.answer(request_id)
+            ended = await cursor.fetchone()
+            return await self._tell(connection, request_id, ended, answer, epoch) if ended else None
+
+        final_event = await settled(self._postgres, finish, partial(_finds, _ENDED_SO, row))
+        if final_event is None:
+            return await self.answer(request_id)
+        await self._outbox.publish_now(final_event, within_s=PUBLISH_WITHIN_S)
+        return answer
+
+    async def _tell(
+        self, connection: Connection, request_id: RequestId, ended: DictRow, answer: Answer, epoch: int
+    ) -> OutboxRow:
+        team, tier = TeamId(ended["team"]), Tier(ended["tier"])
+        return await self._outbox.add(connection, handlers.ended(request_id, team, tier, answer, epoch=epoch))
 
     async def answer(self, request_id: RequestId) -> Answer | None:
         """Raises LookupError if there is no such request."""
@@ -158,15 +175,25 @@ class PostgresLedger:
             finish_reason="error",
             reason="the deadline passed and nobody finished this request",
         )
-        return await self._count(_EXPIRE, answer=_ANSWER.dump_json(answer).decode(), grace_s=grace_s)
+        row = {"answer": _ANSWER.dump_json(answer).decode(), "grace_s": grace_s}
+        async with self._postgres.transaction() as connection:
+            cursor = await connection.execute(_EXPIRE, row)
+            final_events = [
+                await self._tell(connection, RequestId(ended["id"]), ended, answer, ended["epoch"])
+                for ended in await cursor.fetchall()
+            ]
+        await self._outbox.publish_now(*final_events, within_s=PUBLISH_WITHIN_S)
+        return len(final_events)
 
     async def forget_ended(self, keep_s: float) -> int:
-        return await self._count(_FORGET, keep_s=keep_s)
-
-    async def _count(self, statement: Any, **values: object) -> int:
         async with self._postgres.transaction() as connection:
-            cursor = await connection.execute(statement, values)
+            cursor = await connection.execute(_FORGET, {"keep_s": keep_s})
             return cursor.rowcount
+
+
+async def _finds(statement: LiteralString, values: Mapping[str, object], connection: Connection) -> bool:
+    cursor = await connection.execute(statement, values)
+    return await cursor.fetchone() is not None
 
 
 def _record(row: DictRow) -> RequestRecord:
