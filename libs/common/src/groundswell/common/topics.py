@@ -152,7 +152,7 @@ GENERATE_ANSWER = Command(
     purpose="Run a language model on a prompt; outcomes stream back",
 )
 
-_ORCHESTRATOR_OUTCOMES = tuple(
+_ORCHESTRATOR_OUTCOMES: tuple[type[Message], ...] = tuple(
     dict.fromkeys(
         (*RETRIEVE_PASSAGES.outcomes, *CHECK_TEXT.outcomes, *GENERATE_ANSWER.outcomes, answers.RepliesAdopted)
     ),
@@ -208,8 +208,9 @@ ANSWER_STREAM = Event(
     key="request id",
     owner="orchestrator",
     producers=("orchestrator",),
-    consumers=(),
-    purpose="Released text and the final event of each request; a resume reads only this",
+    consumers=("orchestrator",),
+    broadcast=True,
+    purpose="Released text and the final event of each request; clients are sent only what was read back from it",
 )
 WORKER_PROGRESS = Event(
     name="evt.worker-progress",

@@ -20,6 +20,7 @@ from groundswell.common.runtime import Service
 from groundswell.common.topics import (
     ANSWER_STREAM,
     DOCUMENT_LIFECYCLE,
+    ORCHESTRATOR_BULK_REPLIES,
     ORCHESTRATOR_REPLIES,
     WORKER_PROGRESS,
 )
@@ -56,7 +57,7 @@ def build() -> Service:
     lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
     workers = WorkerSigns()
     desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers)
-    adoption = Adoption(desk, ledger, lease)
+    adoption = Adoption(desk, ledger, lease, replies=(ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES))
     readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
     app = create_app(
         desk=desk,

@@ -42,14 +42,18 @@ def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
         topic = GENERATE_ANSWER[tier]
     else:
         topic = RETRIEVE_PASSAGES[tier]
-    replies = ORCHESTRATOR_BULK_REPLIES if tier is Tier.BULK else ORCHESTRATOR_REPLIES
     return _outgoing(
         state,
         topic,
         payload,
         deadline=state.question.deadline,
-        reply_to=ReplyAddress(replies.physical_name, partition),
+        reply_to=ReplyAddress(replies_of(tier).physical_name, partition),
     )
+
+
+def replies_of(tier: Tier) -> Reply:
+    """Where the replies to a request of `tier` arrive."""
+    return ORCHESTRATOR_BULK_REPLIES if tier is Tier.BULK else ORCHESTRATOR_REPLIES
 
 
 async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploads) -> Sequence[Outgoing]:

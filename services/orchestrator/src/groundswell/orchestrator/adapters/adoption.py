@@ -14,27 +14,22 @@ from groundswell.common.contracts.answers import RepliesAdopted
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import CorrelationId
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES, Reply
+from groundswell.common.topics import Reply
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.adapters.reply_lease import Lease, ReplyLease
 from groundswell.orchestrator.ports import Orphan, Ownership, RequestLedger
 
-REPLIES = (ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES)
 LOOK_EVERY_S = 2.0
 
 log = structlog.get_logger(__name__)
 
 
-def replies_of(tier: Tier) -> Reply:
-    """Where the replies to a request of `tier` arrive."""
-    return ORCHESTRATOR_BULK_REPLIES if tier is Tier.BULK else ORCHESTRATOR_REPLIES
-
-
 class Adoption:
     """Adopts, for one replica, what lies on partitions that nobody holds any longer."""
 
-    def __init__(self, desk: Desk, ledger: RequestLedger, lease: ReplyLease) -> None:
+    def __init__(self, desk: Desk, ledger: RequestLedger, lease: ReplyLease, replies: Sequence[Reply]) -> None:
+        self._replies = replies
         self._desk = desk
         self._ledger = ledger
         self._lease = lease
@@ -100,20 +95,20 @@ class Adoption:
         """A reader that goes on where what lies there ends, and that, for the orphans."""
         offsets: dict[str, int] = {}
         for orphan in orphans:
-            name = replies_of(orphan.question.tier).physical_name
+            name = handlers.replies_of(orphan.question.tier).physical_name
             offsets[name] = min(orphan.reply_offset, offsets.get(name, orphan.reply_offset))
         if orphans:
-            for topic in REPLIES:
+            for topic in self._replies:
                 await bus.publisher.publish(handlers.replies_adopted(topic, held.partition, held.epoch))
         wanted = {CorrelationId(orphan.question.request_id) for orphan in orphans}
         found, ends = await read_until_now(
-            REPLIES,
+            self._replies,
             held.partition,
             offsets,
             bus.context,
             wanted=lambda message: _is_marker(message) or message.envelope.correlation_id in wanted,
         )
-        reader = PartitionReader(REPLIES, self._desk.hear_reply, bus.context, partition=held.partition)
+        reader = PartitionReader(self._replies, self._desk.hear_reply, bus.context, partition=held.partition)
         await reader.start(ends)
         offset: Callable[[Tier], int] = partial(_position, reader)
         return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), found
@@ -130,7 +125,7 @@ class Adoption:
 
 def _heard_by(orphan: Orphan, found: Sequence[Received[Any]]) -> list[Received[Any]]:
     """On the topic of its tier, since it began: replies to it, and when the partition changed its owner."""
-    topic = replies_of(orphan.question.tier).physical_name
+    topic = handlers.replies_of(orphan.question.tier).physical_name
     return [
         message
         for message in found
@@ -145,4 +140,4 @@ def _is_marker(message: Received[Any]) -> bool:
 
 
 def _position(reader: PartitionReader, tier: Tier) -> int:
-    return reader.positions[replies_of(tier).physical_name]
+    return reader.positions[handlers.replies_of(tier).physical_name]
