@@ -249,17 +249,28 @@ async def test_an_engine_that_dies_fails_the_attempt() -> None:
     assert [type(payload) for payload in await all_of(stream)] == [GenerationFailed]
 
 
+async def test_what_begins_and_what_ends_is_news() -> None:
+    deps = await generation()
+    stream = generate_answer(received(command()), deps=deps)
+    await anext(stream)
+    assert deps.changed.is_set()
+    deps.changed.clear()
+    await stream.aclose()
+    assert deps.changed.is_set()
+
+
 async def test_progress_names_what_runs() -> None:
     deps = await generation(token_delay_s=FAR)
     stream, _ = await begun(deps, command(prefix_token_ids=(1, 2)))
     pending = asyncio.ensure_future(anext(stream))
     await asyncio.sleep(0)
-    outgoing = report_progress(deps)
+    outgoing = report_progress(deps, {Tier.BULK: (1, 3)})
     assert (outgoing.topic, outgoing.key) == (WORKER_PROGRESS.physical_name, "w1")
     progress = outgoing.payload
     assert isinstance(progress, WorkerProgressed)
     assert (progress.models, progress.slots, progress.waiting, progress.draining) == (("null",), 2, 0, False)
     assert [(one.request_id, one.attempt, one.completion_tokens) for one in progress.running] == [(REQUEST, 1, 2)]
+    assert progress.partitions == {Tier.BULK: (1, 3)}
     deps.engine.cancel(AttemptKey(REQUEST, 1))
     await pending
     await stream.aclose()

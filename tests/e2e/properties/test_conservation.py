@@ -14,6 +14,8 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
 LONG = " ".join(f"word{number}" for number in range(150))
 RUNNING = "groundswell_running_attempts"
+SLOTS = 8
+"""Of a generator, by default."""
 PATIENT_S = 60
 IMPATIENT_S = 4
 """Less than the long answer takes."""
@@ -67,7 +69,25 @@ def test_a_generator_that_drains_hands_its_answer_to_the_other_without_a_gap(
     assert (client.broken, client.done, client.endings) == (None, 1, ["stop"])
     assert client.text == LONG
     commands = [json.loads(record.value) for record in lie_on("cmd.generate-answer.interactive.v1")]
-    assert [each["attempt"] for each in commands if each["request_id"] == client.request_id] == [1, 2]
+    assert sorted(each["attempt"] for each in commands if each["request_id"] == client.request_id) == [1, 2]
+    stack.native("scale", "generator", "1")
+
+
+def test_no_answer_waits_behind_a_busy_worker_while_another_has_room(
+    stack: Any, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
+) -> None:
+    stack.native("scale", "generator", "2")
+    wait_until(lambda: stack.is_ready("generator", 2), what="two generators", within_s=60)
+    key = stack.key_for("placed")
+    slots = 2 * SLOTS
+    clients = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(slots)]
+
+    def all_run() -> bool:
+        return sorted(stack.metric("generator", RUNNING).values()) == [SLOTS, SLOTS]
+
+    wait_until(all_run, what="every slot taken")
+    wait_until(lambda: all(client.over for client in clients), what="every stream over", within_s=PATIENT_S)
+    assert [client.endings for client in clients] == [["stop"]] * slots
     stack.native("scale", "generator", "1")
 
 

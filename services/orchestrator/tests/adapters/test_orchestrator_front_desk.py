@@ -21,6 +21,7 @@ from groundswell.common.contracts.generation import (
     GenerateAnswer,
     GenerationAdmitted,
     TokensGenerated,
+    WorkerProgressed,
 )
 from groundswell.common.contracts.message import CommandFailed, Message
 from groundswell.common.contracts.moderation import CheckText, TextCleared, TextRole
@@ -34,6 +35,7 @@ from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.placement import Placement
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released, RequestLedger, StreamItem
 
@@ -127,10 +129,12 @@ class Bench:
     def __init__(self) -> None:
         self.ledger = Ledger()
         self.publisher = Publisher(self.reads_back)
+        self.placement = Placement()
         self.desk = Desk(
             cast("RequestLedger", self.ledger),
             partial(assistants.find, language_model="null"),
             WorkerSigns(),
+            self.placement,
             control_within_s=0.0,
         )
         self.desk.open(ReplyRoute(cast("Any", Bus(self.publisher)), PARTITION, EPOCH, "me"))
@@ -394,7 +398,7 @@ async def test_an_adopted_request_goes_on_from_what_lies_on_its_partition(bench:
     route = ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter")
     bench.desk.adopt(question("null"), [*log, received(RepliesAdopted(epoch=9))], route)
     await until(lambda: bench.publisher.payloads(AnswerReleased))
-    assert [type(message.payload) for message in bench.publisher.sent] == [StreamAdopted, AnswerReleased]
+    assert [type(message.payload) for message in bench.publisher.sent] == [AnswerReleased]
     [again] = bench.publisher.payloads(AnswerReleased)
     assert (again.epoch, again.start) == (9, 0)
     assert again.text == "".join(piece.text for piece in first.publisher.payloads(AnswerReleased))
@@ -430,3 +434,18 @@ async def test_an_adopted_request_whose_worker_is_silent_goes_on_elsewhere(bench
     await until(lambda: bench.publisher.payloads(GenerateAnswer))
     [command] = bench.publisher.payloads(GenerateAnswer)
     assert (command.attempt, command.epoch, command.prefix_token_ids) == (2, 9, (1,))
+
+
+async def test_an_attempt_goes_to_a_partition_of_a_worker_that_has_room_and_to_no_lost_one(bench: Bench) -> None:
+    partitions = {Tier.INTERACTIVE: (2,)}
+    report = WorkerProgressed(worker=WORKER, models=("null",), slots=8, running=(), waiting=0, partitions=partitions)
+    bench.placement.hear(report, time.monotonic())
+    await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups")
+    await bench.clears(TextRole.ANSWER)
+    bench.desk.lose(WORKER)
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
+    sent = [message.partition for message in bench.publisher.sent if isinstance(message.payload, GenerateAnswer)]
+    assert sent == [2, None]
+    assert {message.partition for message in bench.publisher.sent if isinstance(message.payload, CheckText)} == {None}

@@ -4,6 +4,7 @@ import asyncio
 import os
 import secrets
 import socket
+from contextlib import suppress
 from functools import partial
 
 from groundswell.common.bus.connection import Bus
@@ -32,6 +33,8 @@ from groundswell.generator.ports import Engine
 from groundswell.generator.settings import Settings
 
 PROGRESS_EVERY_S = 1.0
+PROGRESS_PAUSE_S = 0.05
+"""Between two reports at least."""
 
 
 def build(settings: Settings | None = None) -> Service:
@@ -60,7 +63,7 @@ def build(settings: Settings | None = None) -> Service:
 
 
 class _Heartbeat:
-    """Says once a second what the worker runs, until it has drained."""
+    """Says once a second what the worker runs, and soon after that has changed, until it has drained."""
 
     def __init__(self, deps: Generation, hand_back_after_s: float) -> None:
         self._deps = deps
@@ -72,8 +75,12 @@ class _Heartbeat:
 
     async def run(self) -> None:
         while not (self._deps.draining and not self._deps.attempts.running()):
+            self._deps.changed.clear()
             await self._say()
-            await asyncio.sleep(PROGRESS_EVERY_S)
+            await asyncio.sleep(PROGRESS_PAUSE_S)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(PROGRESS_EVERY_S - PROGRESS_PAUSE_S):
+                    await self._deps.changed.wait()
 
     async def drain(self) -> None:
         """From now on what runs may finish; what still runs after a while goes to another worker."""
@@ -85,7 +92,7 @@ class _Heartbeat:
         if self._bus is None:
             return
         try:
-            await self._bus.publisher.publish(report_progress(self._deps))
+            await self._bus.publisher.publish(report_progress(self._deps, self._bus.partitions(GENERATE_ANSWER)))
         except Overloaded:
             return  # the next one says more
 

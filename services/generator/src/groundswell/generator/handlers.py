@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field
 
 from groundswell.common.bus.messages import Outgoing, Received, reply
@@ -42,6 +42,8 @@ class Generation:
     cancellations: RecentCancellations = field(default_factory=RecentCancellations)
     inboxes: dict[AttemptKey, Inbox] = field(default_factory=dict)
     draining: bool = False
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    """What it runs is not what it said last."""
 
     def join(self, run: AttemptRun) -> Inbox:
         self.attempts.join(run)
@@ -60,6 +62,7 @@ class Generation:
         names.TOKENS_GENERATED.labels(self.model).inc(run.completion_tokens - len(run.command.prefix_token_ids))
 
     def _measure(self) -> None:
+        self.changed.set()
         names.RUNNING_ATTEMPTS.labels(self.model).set(len(self.inboxes))
 
 
@@ -107,8 +110,8 @@ async def cancel_attempt(message: Received[AttemptCancelled], *, deps: Generatio
             deps.engine.cancel(run.key)
 
 
-def report_progress(deps: Generation) -> Outgoing:
-    """What the worker runs and its room; its sign of life."""
+def report_progress(deps: Generation, partitions: Mapping[Tier, tuple[int, ...]]) -> Outgoing:
+    """What the worker runs and its room; its sign of life. `partitions`: those of the command that it reads."""
     progress = WorkerProgressed(
         worker=deps.worker,
         models=(deps.model,),
@@ -116,6 +119,7 @@ def report_progress(deps: Generation) -> Outgoing:
         running=deps.attempts.report(),
         waiting=deps.attempts.waiting(),
         draining=deps.draining,
+        partitions=dict(partitions),
     )
     return Outgoing(
         topic=WORKER_PROGRESS.physical_name,

@@ -36,6 +36,7 @@ from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
 from groundswell.orchestrator.adapters.reply_lease import LeaseLost, ReplyLease
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.placement import Placement
 from groundswell.orchestrator.handlers import drop_older_uploads, hear_progress
 from groundswell.orchestrator.settings import Settings
 
@@ -56,7 +57,8 @@ def build() -> Service:
     library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
     lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
     workers = WorkerSigns()
-    desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers)
+    placement = Placement()
+    desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers, placement)
     adoption = Adoption(desk, ledger, lease, replies=(ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES))
     readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
     app = create_app(
@@ -78,7 +80,7 @@ def build() -> Service:
         settings=settings,
         subscriptions=[
             subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library)),
-            listen(WORKER_PROGRESS, partial(hear_progress, workers=workers)),
+            listen(WORKER_PROGRESS, partial(hear_progress, workers=workers, placement=placement)),
         ],
         resources={"http": http, "postgres": Database(postgres), "reply partition": lease},
         on_bus=replica.open,

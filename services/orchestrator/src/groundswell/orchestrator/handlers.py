@@ -25,7 +25,8 @@ from groundswell.common.topics import (
 )
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.openai_shapes import answer_object
-from groundswell.orchestrator.domain.question import Answer
+from groundswell.orchestrator.domain.placement import Placement
+from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.state import RequestState
 from groundswell.orchestrator.ports import Uploads
 
@@ -33,8 +34,8 @@ CONTROL_WITHIN_S = 10.0
 """Releases and cancels are worth sending also when the request itself is past its deadline."""
 
 
-def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
-    """The command that carries `payload`, answered on the reply partition of this replica."""
+def command(state: RequestState, payload: Message, reply_partition: int, partition: int | None = None) -> Outgoing:
+    """The command that carries `payload`, to `partition` if that matters, answered on a partition of this replica."""
     tier = state.question.tier
     if isinstance(payload, CheckText):
         topic = CHECK_TEXT[tier]
@@ -47,7 +48,8 @@ def command(state: RequestState, payload: Message, partition: int) -> Outgoing:
         topic,
         payload,
         deadline=state.question.deadline,
-        reply_to=ReplyAddress(replies_of(tier).physical_name, partition),
+        reply_to=ReplyAddress(replies_of(tier).physical_name, reply_partition),
+        partition=partition,
     )
 
 
@@ -64,9 +66,11 @@ async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploa
     return []
 
 
-async def hear_progress(message: Received[WorkerProgressed], *, workers: WorkerSigns) -> None:
-    """A worker's sign of life."""
-    workers.hear(message.payload.worker, time.monotonic())
+async def hear_progress(message: Received[WorkerProgressed], *, workers: WorkerSigns, placement: Placement) -> None:
+    """A worker's sign of life, and its room."""
+    now = time.monotonic()
+    workers.hear(message.payload.worker, now)
+    placement.hear(message.payload, now)
 
 
 def replies_adopted(topic: Reply, partition: int, epoch: int) -> Outgoing:
@@ -84,10 +88,18 @@ def replies_adopted(topic: Reply, partition: int, epoch: int) -> Outgoing:
     )
 
 
-def adopted(state: RequestState) -> Outgoing:
-    """This replica goes on with the request."""
-    payload = StreamAdopted(request_id=state.question.request_id, epoch=state.epoch)
-    return _outgoing(state, ANSWER_STREAM.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
+def stream_adopted(question: Question, epoch: int) -> Outgoing:
+    """What former owners append to the request's answer stream from here on does not count."""
+    return Outgoing(
+        topic=ANSWER_STREAM.physical_name,
+        payload=StreamAdopted(request_id=question.request_id, epoch=epoch),
+        key=question.request_id,
+        correlation_id=CorrelationId(question.request_id),
+        tenant=question.caller.team,
+        tier=question.tier,
+        deadline=time.time() + CONTROL_WITHIN_S,
+        epoch=epoch,
+    )
 
 
 def released(state: RequestState, start: int, text: str) -> Outgoing:
@@ -122,7 +134,13 @@ def cancelled(state: RequestState, attempt: int) -> Outgoing:
 
 
 def _outgoing(
-    state: RequestState, topic: str, payload: Message, *, deadline: float, reply_to: ReplyAddress | None = None
+    state: RequestState,
+    topic: str,
+    payload: Message,
+    *,
+    deadline: float,
+    reply_to: ReplyAddress | None = None,
+    partition: int | None = None,
 ) -> Outgoing:
     question = state.question
     return Outgoing(
@@ -136,4 +154,5 @@ def _outgoing(
         attempt=state.attempt,
         epoch=state.epoch,
         reply_to=reply_to,
+        partition=partition,
     )

@@ -79,6 +79,11 @@ class Bus:
         """Raises Unavailable unless the broker answers now."""
         await self.publisher.check()
 
+    def partitions(self, command: Command) -> dict[Tier, tuple[int, ...]]:
+        """The partitions of a command that this process reads."""
+        sources = {source.topic: source.partitions for source in self._sources}
+        return {tier: sources.get(command[tier], ()) for tier in Tier}
+
     def missing(self) -> dict[str, str]:
         """Topics whose group has not given this process its partitions yet, and why."""
         return {source.topic: "joining its group" for source in self._sources if not source.assigned}

@@ -73,6 +73,11 @@ class WorkSource:
         return self._joined
 
     @property
+    def partitions(self) -> tuple[int, ...]:
+        """Those of the topic that the group has given this consumer."""
+        return tuple(sorted(partition.partition for partition in self._assignment.all()))
+
+    @property
     def _consumer(self) -> AIOKafkaConsumer:
         assert self._started is not None  # noqa: S101 - start() came first
         return self._started

@@ -11,6 +11,7 @@ from pydantic import Field
 
 from groundswell.common.contracts.message import Message
 from groundswell.common.ids import RequestId, WorkerId
+from groundswell.common.tiers import Tier
 
 
 class ChatMessage(Message):
@@ -135,7 +136,10 @@ class RunningAttempt(Message):
 
 
 class WorkerProgressed(Message):
-    """Once a second from every worker: it lives, what it runs, and its room."""
+    """Once a second from every worker, and when what it runs changes: it lives, what it runs, and its room.
+
+    `partitions`: those of the command's topic that it reads, by tier.
+    """
 
     worker: WorkerId
     models: tuple[str, ...]
@@ -143,3 +147,4 @@ class WorkerProgressed(Message):
     running: tuple[RunningAttempt, ...]
     waiting: int
     draining: bool = False
+    partitions: dict[Tier, tuple[int, ...]] = Field(default_factory=dict)

@@ -97,6 +97,9 @@ class Adoption:
         for orphan in orphans:
             name = handlers.replies_of(orphan.question.tier).physical_name
             offsets[name] = min(orphan.reply_offset, offsets.get(name, orphan.reply_offset))
+        # In this order: what counts of the former owner's text came of replies that lie before the mark.
+        for orphan in orphans:
+            await bus.publisher.publish(handlers.stream_adopted(orphan.question, held.epoch))
         if orphans:
             for topic in self._replies:
                 await bus.publisher.publish(handlers.replies_adopted(topic, held.partition, held.epoch))

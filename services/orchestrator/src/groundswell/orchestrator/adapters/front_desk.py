@@ -15,7 +15,7 @@ import structlog
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.contracts.answers import AnswerReleased, StreamAdopted
-from groundswell.common.contracts.generation import GenerationAdmitted, TokensGenerated
+from groundswell.common.contracts.generation import GenerateAnswer, GenerationAdmitted, TokensGenerated
 from groundswell.common.contracts.message import Message
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, WorkerId
@@ -27,6 +27,7 @@ from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.ending import expire_anyway, give_up
 from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.placement import Placement
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.resuming import Reply, is_of_superseded_attempt, resume
@@ -109,12 +110,14 @@ class Desk:
         ledger: RequestLedger,
         find_assistant: Callable[[str], Assistant | None],
         workers: WorkerSigns,
+        placement: Placement,
         *,
         control_within_s: float = CONTROL_WITHIN_S,
     ) -> None:
         self._ledger = ledger
         self._find_assistant = find_assistant
         self._workers = workers
+        self._placement = placement
         self._control_within_s = control_within_s
         self._route: ReplyRoute | None = None
         self._runs: dict[RequestId, _Run] = {}
@@ -208,6 +211,7 @@ class Desk:
 
     def lose(self, worker: WorkerId) -> None:
         """Let every request that the worker runs go on elsewhere."""
+        self._placement.lose(worker)
         for run in self._runs.values():
             if run.state.worker == worker:
                 run.mailbox.put_nowait((WorkerLost(worker), current_carrier()))
@@ -233,6 +237,7 @@ class Desk:
                 end = give_up(run.state, "an internal error ended this request", time.time())
                 await self._break_off(run, end)
             finally:
+                self._placement.forget(question.request_id)
                 if self._runs.get(question.request_id) is run:
                     del self._runs[question.request_id]
 
@@ -245,9 +250,7 @@ class Desk:
             run.items.put_nowait(end.answer)
 
     async def _take_over(self, run: _Run, effects: Sequence[Effect], route: ReplyRoute) -> None:
-        """What the former owner appends to the answer stream from here on counts no more."""
         log.info("request adopted", stage=run.state.stage, epoch=route.epoch)
-        await self._publish(route, run.state.question.deadline, handlers.adopted(run.state))
         for effect in effects:
             await self._perform(run, effect, route)
 
@@ -272,7 +275,7 @@ class Desk:
     async def _perform(self, run: _Run, effect: Effect, route: ReplyRoute) -> None:
         publish = partial(self._publish, route, run.state.question.deadline)
         if isinstance(effect, Send):
-            await publish(handlers.command(run.state, effect.payload, route.partition))
+            await publish(handlers.command(run.state, effect.payload, route.partition, self._place(run.state, effect)))
         elif isinstance(effect, Release):
             await publish(handlers.released(run.state, effect.start, effect.text))
             self._first_text(run.state, effect)
@@ -282,6 +285,11 @@ class Desk:
             await self._control(route, handlers.cancelled(run.state, effect.attempt))
         else:
             await self._end(run, effect)
+
+    def _place(self, state: RequestState, effect: Send) -> int | None:
+        if not isinstance(effect.payload, GenerateAnswer):
+            return None
+        return self._placement.place(state.request_id, effect.payload.model, state.question.tier, time.monotonic())
 
     async def _publish(self, route: ReplyRoute, until: float, outgoing: Outgoing) -> None:
         """Publish, through an outage of the broker until the request's deadline. Raises Unavailable then."""
