@@ -11,7 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from groundswell.common.errors import Unavailable
-from groundswell.common.outbox import settled
+from groundswell.common.outbox import Undecided, settled
 from groundswell.common.postgres import Connection, Postgres
 
 pytestmark = pytest.mark.connected
@@ -185,7 +185,7 @@ async def test_what_nobody_can_tell_in_time_is_unavailable(postgres: Postgres, p
         return False
 
     proxy.cut = "while COMMIT is on its way"
-    with pytest.raises(Unavailable, match="nobody could say within"):
+    with pytest.raises(Undecided, match="nobody could say within"):
         await settled(postgres, write, asks, within_s=0.5)
 
 
@@ -195,7 +195,7 @@ async def test_a_server_that_stays_away_is_unavailable(postgres: Postgres, proxy
         proxy.refuses = True
 
     proxy.cut = "after COMMIT"
-    with pytest.raises(Unavailable, match="nobody could say within"):
+    with pytest.raises(Undecided, match="nobody could say within"):
         await settled(postgres, write_and_lose, is_there, within_s=0.5)
 
 

@@ -116,6 +116,18 @@ async def test_a_row_that_its_publisher_sent_is_gone_and_is_not_sent_again(
 
 
 @connected
+async def test_before_the_bus_is_there_a_row_waits_for_the_sweeper(
+    bench: Bench, postgres: Postgres, outbox: Outbox
+) -> None:
+    early = Outbox(postgres, "ingest")
+    (row,) = await add(early, postgres, bench.ask(1))
+    assert not await early.publish_now(row)
+    await let_leases_lapse(postgres)
+    await outbox.sweep_once()
+    assert ids(await records(bench)) == [row.message_id]
+
+
+@connected
 async def test_the_sweeper_leaves_a_live_publishers_row_alone(bench: Bench, postgres: Postgres, outbox: Outbox) -> None:
     (row,) = await add(outbox, postgres, bench.ask(1))
     assert not await outbox_of(bench, postgres).sweep_once()

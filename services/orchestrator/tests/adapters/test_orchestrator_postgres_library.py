@@ -1,21 +1,32 @@
 """The library in the real PostgreSQL, over the views that ingest's own migrations make."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from pydantic import SecretStr
 
 from groundswell.common.blobs import Blobs
-from groundswell.common.bus.envelope import Envelope, ReplyAddress
-from groundswell.common.bus.messages import Origin, Outgoing, Received
-from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved, IngestDocument, RemoveDocument
+from groundswell.common.bus.clock import BrokerClock
+from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope, ReplyAddress, parse
+from groundswell.common.bus.messages import Origin, Received
+from groundswell.common.bus.publisher import Publisher
+from groundswell.common.contracts.knowledge import (
+    BlobRef,
+    DocumentEvent,
+    DocumentRemoved,
+    IngestDocument,
+    RemoveDocument,
+)
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.ids import CorrelationId, DocumentId, KeyId, TeamId, document_id, new_message_id
+from groundswell.common.outbox import Outbox
 from groundswell.common.postgres import Postgres, migrate
+from groundswell.common.testing.waiting import eventually
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import DOCUMENT_LIFECYCLE, INGEST_REPLIES
 from groundswell.orchestrator.adapters.postgres_database import Database
@@ -30,6 +41,7 @@ BLUE = Caller(key=KeyId("key_1"), team=TeamId("blue"), groups=("ops",))
 GREEN = Caller(key=KeyId("key_2"), team=TeamId("green"))
 SHARED = Caller(key=KeyId("key_3"), team=TeamId("shared"), operator=True)
 MOMENT = datetime(2026, 11, 1, tzinfo=UTC)
+COMMANDS = {kind.type_name(): kind for kind in (IngestDocument, RemoveDocument)}
 
 
 class Ingest:
@@ -38,22 +50,24 @@ class Ingest:
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
         self.heard: list[Any] = []
-        self.messages: list[Outgoing] = []
+        self.envelopes: list[Envelope] = []
         self.acts_at_once = False
         self.error: BaseException | None = None
         self.look: Callable[[], Awaitable[object]] | None = None
         self.seen: object = None
 
-    async def publish(self, message: Outgoing) -> None:
+    async def publish_raw(self, topic: str, value: bytes, headers: Any, *, key: bytes, **_: Any) -> None:
         if self.look is not None:
             self.seen = await self.look()
         if self.error is not None:
             raise self.error
-        self.messages.append(message)
-        self.heard.append(message.payload)
+        envelope = parse(headers)
+        command = COMMANDS[envelope.type].model_validate_json(value)
+        assert key.decode() == command.document_id
+        self.envelopes.append(envelope)
+        self.heard.append(command)
         if self.acts_at_once:
-            assert isinstance(message.payload, IngestDocument | RemoveDocument)
-            await self.act(message.payload)
+            await self.act(command)
 
     async def act(self, command: IngestDocument | RemoveDocument, *, failure: str | None = None) -> None:
         if isinstance(command, RemoveDocument):
@@ -107,6 +121,19 @@ class StubbornBlobs(Blobs):
         await super().delete(key)
 
 
+class LastBlobs(Blobs):
+    """A store after whose next write PostgreSQL is away."""
+
+    def __init__(self, url: str, postgres: Postgres) -> None:
+        super().__init__(url)
+        self._postgres = postgres
+
+    async def put(self, key: str, content: bytes) -> BlobRef:
+        ref = await super().put(key, content)
+        await self._postgres.close()
+        return ref
+
+
 @pytest.fixture
 async def orchestrator(fresh_database: Any) -> AsyncIterator[Postgres]:
     pool = Postgres(SecretStr(fresh_database.dsns["orchestrator"]))
@@ -131,10 +158,45 @@ def blobs(tmp_path: Path) -> Blobs:
 
 
 @pytest.fixture
-def library(orchestrator: Postgres, ingest: Ingest, blobs: Blobs) -> PostgresLibrary:
-    made = PostgresLibrary(orchestrator, blobs, clock=lambda: 1_795_000_000.0)
-    made.publish_by(ingest)
-    return made
+def outbox(orchestrator: Postgres, ingest: Ingest) -> Outbox:
+    return outbox_of(orchestrator, ingest)
+
+
+@pytest.fixture
+def library(orchestrator: Postgres, blobs: Blobs, outbox: Outbox) -> PostgresLibrary:
+    return PostgresLibrary(orchestrator, blobs, outbox)
+
+
+def outbox_of(postgres: Postgres, ingest: Ingest) -> Outbox:
+    outbox = Outbox(postgres, "orchestrator")
+    outbox.publish_by(cast("Publisher", ingest), BrokerClock())
+    return outbox
+
+
+async def rows(postgres: Postgres, statement: Any) -> list[Any]:
+    async with postgres.transaction() as connection:
+        cursor = await connection.execute(statement)
+        return await cursor.fetchall() if cursor.description is not None else []
+
+
+async def left_behind(postgres: Postgres) -> list[str]:
+    """Message ids in the outbox, whose writers are gone from now on."""
+    lapse = "UPDATE orchestrator.outbox SET leased_until = clock_timestamp() - interval '1 ms' RETURNING message_id"
+    return [row["message_id"] for row in await rows(postgres, lapse)]
+
+
+async def at_commit_of_a_submission(postgres: Postgres, act: str) -> None:
+    function = f"CREATE FUNCTION orchestrator.act() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN {act} END$$"
+    await rows(postgres, function)
+    await rows(
+        postgres,
+        "CREATE CONSTRAINT TRIGGER act AFTER INSERT ON orchestrator.submissions DEFERRABLE INITIALLY DEFERRED"
+        " FOR EACH ROW EXECUTE FUNCTION orchestrator.act()",
+    )
+
+
+def kept(tmp_path: Path) -> Sequence[Path]:
+    return [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()]
 
 
 def _received(event: DocumentEvent) -> Received[DocumentEvent]:
@@ -184,8 +246,8 @@ async def test_a_command_that_ingest_gives_up_comes_back_to_ingest_with_its_revi
     submitted = await upload(library)
     await ingest.act(ingest.heard[0])
     await library.remove(BLUE, submitted.document_id)
-    assert [message.epoch for message in ingest.messages] == [command.revision for command in ingest.heard]
-    assert {message.reply_to for message in ingest.messages} == {ReplyAddress(INGEST_REPLIES.physical_name)}
+    assert [envelope.epoch for envelope in ingest.envelopes] == [command.revision for command in ingest.heard]
+    assert {envelope.reply_to for envelope in ingest.envelopes} == {ReplyAddress(INGEST_REPLIES.physical_name)}
 
 
 async def test_a_document_that_ingest_gave_up_unread_shows_its_name_and_why(
@@ -341,48 +403,157 @@ async def test_an_upload_is_shown_before_ingest_can_know_of_it(library: Postgres
     assert [record.state for record in ingest.seen] == ["pending"]
 
 
-@pytest.mark.parametrize("error", [Unavailable("Kafka"), TimeoutError(), asyncio.CancelledError()])
-async def test_of_an_upload_that_was_not_sent_nothing_is_left(
-    library: PostgresLibrary, ingest: Ingest, tmp_path: Path, error: BaseException
+@pytest.mark.parametrize("dies_by", [Unavailable("Kafka"), RuntimeError(), asyncio.CancelledError()])
+async def test_an_upload_whose_process_died_after_commit_is_sent_under_its_id_by_another(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres, blobs: Blobs, dies_by: BaseException
 ) -> None:
-    ingest.error = error
-    with pytest.raises(Unavailable if isinstance(error, TimeoutError) else type(error)):
+    ingest.error = dies_by
+    with suppress(RuntimeError, asyncio.CancelledError):
         await upload(library)
+    ingest.error, ingest.acts_at_once = None, True
+    (pending,) = await library.documents(BLUE, source=None, states=("pending",), limit=9, after=None)
+    (message_id,) = await left_behind(orchestrator)
+    await outbox_of(orchestrator, ingest).sweep_once()
+    assert [envelope.message_id for envelope in ingest.envelopes] == [message_id]
+    assert await blobs.get(ingest.heard[0].blob) == b"# FAQ"
+    await ingest.commit(pending.document_id, 1, "# FAQ")
+    record = await library.document(BLUE, pending.document_id)
+    assert record is not None
+    assert (record.state, record.revision) == ("live", pending.revision)
+    assert await left_behind(orchestrator) == []
+
+
+async def test_an_upload_whose_process_stops_while_kafka_is_silent_is_sent_by_another(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres
+) -> None:
+    silent = asyncio.Event()
+    ingest.look = silent.wait
+    uploading = asyncio.create_task(upload(library))
+    await eventually(lambda: rows(orchestrator, "SELECT * FROM orchestrator.outbox"))
+    uploading.cancel()
+    await asyncio.gather(uploading, return_exceptions=True)
+    ingest.look = None
+    (message_id,) = await left_behind(orchestrator)
+    await outbox_of(orchestrator, ingest).sweep_once()
+    assert [envelope.message_id for envelope in ingest.envelopes] == [message_id]
+
+
+async def test_two_sweepers_send_what_a_dead_process_left_once(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres
+) -> None:
+    ingest.error = Unavailable("Kafka")
+    for number in range(5):
+        await upload(library, name=f"{number}.md")
+    ingest.error = None
+    message_ids = await left_behind(orchestrator)
+    await asyncio.gather(*(outbox_of(orchestrator, ingest).sweep_once() for _ in range(2)))
+    assert sorted(envelope.message_id for envelope in ingest.envelopes) == sorted(message_ids)
+    assert len(message_ids) == 5
+
+
+async def test_while_kafka_is_away_an_upload_is_accepted_and_does_not_expire(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres, outbox: Outbox
+) -> None:
+    ingest.error = Unavailable("Kafka")
+    submitted = await upload(library)
+    record = await library.document(BLUE, submitted.document_id)
+    assert record is not None
+    assert (record.state, record.revision) == ("pending", submitted.revision)
+    ingest.error = None
+    assert [row["deadline_at"] for row in await rows(orchestrator, "SELECT * FROM orchestrator.outbox")] == [None]
+    await left_behind(orchestrator)
+    await outbox.sweep_once()
+    assert [envelope.remaining_ms for envelope in ingest.envelopes] == [LONGEST_REMAINING_MS]
+
+
+async def test_before_kafka_was_ever_there_an_upload_is_accepted(
+    orchestrator: Postgres, ingest: Ingest, blobs: Blobs
+) -> None:
+    await upload(PostgresLibrary(orchestrator, blobs, Outbox(orchestrator, "orchestrator")))
+    message_ids = await left_behind(orchestrator)
+    await outbox_of(orchestrator, ingest).sweep_once()
+    assert [envelope.message_id for envelope in ingest.envelopes] == message_ids
+
+
+async def test_without_postgres_an_upload_is_unavailable_and_leaves_no_bytes(
+    orchestrator: Postgres, outbox: Outbox, tmp_path: Path
+) -> None:
+    library = PostgresLibrary(orchestrator, LastBlobs(f"file://{tmp_path}/blobs", orchestrator), outbox)
+    for _ in range(2):
+        with pytest.raises(Unavailable, match="PostgreSQL"):
+            await upload(library)
+        assert kept(tmp_path) == []
+
+
+async def test_of_an_upload_whose_commit_failed_with_its_connection_nothing_is_left(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres, tmp_path: Path
+) -> None:
+    await at_commit_of_a_submission(orchestrator, "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(30);")
+    with pytest.raises(Unavailable, match="did not commit"):
+        await upload(library)
+    assert await left_behind(orchestrator) == []
     assert await library.documents(BLUE, source=None, states=(), limit=9, after=None) == []
-    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+    assert (kept(tmp_path), ingest.heard) == ([], [])
 
 
-async def test_without_a_publisher_no_bytes_are_taken(
-    orchestrator: Postgres, ingest: Ingest, blobs: Blobs, tmp_path: Path
+async def test_bytes_of_an_upload_that_may_have_committed_stay(
+    library: PostgresLibrary, orchestrator: Postgres, tmp_path: Path
 ) -> None:
-    library = PostgresLibrary(orchestrator, blobs, clock=lambda: 0.0)
-    with pytest.raises(Unavailable, match="not connected"):
-        await upload(library)
-    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
+    await at_commit_of_a_submission(orchestrator, "PERFORM pg_sleep(30); RETURN NULL;")
+    uploading = asyncio.create_task(upload(library))
+    await eventually(
+        lambda: rows(orchestrator, "SELECT * FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'")
+    )
+    uploading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await uploading
+    assert len(kept(tmp_path)) == 1
 
 
-async def test_an_edit_that_was_not_sent_leaves_the_document_as_it_was(
-    library: PostgresLibrary, ingest: Ingest, blobs: Blobs
+async def test_while_kafka_is_away_an_edit_waits_and_the_text_before_it_stays(
+    library: PostgresLibrary, ingest: Ingest
 ) -> None:
     first = await upload(library)
+    await ingest.act(ingest.heard[0])
+    await ingest.commit(first.document_id, 1, "# FAQ")
     ingest.error = Unavailable("Kafka")
-    with pytest.raises(Unavailable):
-        await upload(library, content=b"# FAQ 2")
+    second = await upload(library, content=b"# FAQ 2")
     record = await library.document(BLUE, first.document_id)
     assert record is not None
-    assert record.revision == first.revision
-    assert await blobs.get(ingest.heard[0].blob) == b"# FAQ"
+    assert (record.state, record.version, record.revision) == ("pending", 1, second.revision)
+    assert await library.text(BLUE, first.document_id) == "# FAQ"
 
 
-async def test_a_document_whose_removal_was_not_sent_is_still_there(library: PostgresLibrary, ingest: Ingest) -> None:
+async def test_a_removal_whose_process_died_after_commit_shows_at_once_and_is_sent_by_another(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres
+) -> None:
     ingest.acts_at_once = True
     submitted = await upload(library)
     ingest.look = lambda: library.document(BLUE, submitted.document_id)
     ingest.error = Unavailable("Kafka")
+    assert await library.remove(BLUE, submitted.document_id)
+    assert ingest.seen is None
+    assert await library.document(BLUE, submitted.document_id) is None
+    ingest.error = None
+    (message_id,) = await left_behind(orchestrator)
+    await outbox_of(orchestrator, ingest).sweep_once()
+    assert ingest.envelopes[-1].message_id == message_id
+    assert isinstance(ingest.heard[-1], RemoveDocument)
+    assert await library.document(BLUE, submitted.document_id) is None
+    assert [row["deleted_at"] is None for row in await rows(orchestrator, "TABLE ingest.documents_overview")] == [False]
+
+
+async def test_a_removal_that_did_not_commit_leaves_the_document_as_it_was(
+    library: PostgresLibrary, ingest: Ingest, orchestrator: Postgres, blobs: Blobs
+) -> None:
+    ingest.acts_at_once = True
+    submitted = await upload(library)
+    await at_commit_of_a_submission(orchestrator, "PERFORM pg_terminate_backend(pg_backend_pid()), pg_sleep(30);")
     with pytest.raises(Unavailable):
         await library.remove(BLUE, submitted.document_id)
-    assert ingest.seen is None
     assert await library.document(BLUE, submitted.document_id) is not None
+    assert len(ingest.heard) == 1
+    assert await blobs.get(ingest.heard[0].blob) == b"# FAQ"
 
 
 async def test_of_a_removed_document_nothing_is_kept(
@@ -395,10 +566,8 @@ async def test_of_a_removed_document_nothing_is_kept(
     event = DocumentRemoved.model_validate(facts | {"revision": ingest.heard[-1].revision})
     await drop_older_uploads(_received(event), uploads=library)
     assert await library.document(BLUE, submitted.document_id) is None
-    assert [path for path in (tmp_path / "blobs").rglob("*") if path.is_file()] == []
-    async with orchestrator.transaction() as connection:
-        rows = await (await connection.execute("SELECT * FROM orchestrator.submissions")).fetchall()
-    assert rows == []
+    assert kept(tmp_path) == []
+    assert await rows(orchestrator, "SELECT * FROM orchestrator.submissions") == []
 
 
 async def test_what_was_sent_after_a_removal_is_kept(library: PostgresLibrary, ingest: Ingest, blobs: Blobs) -> None:
@@ -415,11 +584,10 @@ async def test_what_was_sent_after_a_removal_is_kept(library: PostgresLibrary, i
 
 
 async def test_bytes_that_cannot_be_deleted_now_are_deleted_later(
-    orchestrator: Postgres, ingest: Ingest, tmp_path: Path
+    orchestrator: Postgres, ingest: Ingest, outbox: Outbox, tmp_path: Path
 ) -> None:
     blobs = StubbornBlobs(f"file://{tmp_path}/blobs")
-    library = PostgresLibrary(orchestrator, blobs, clock=lambda: 1_795_000_000.0)
-    library.publish_by(ingest)
+    library = PostgresLibrary(orchestrator, blobs, outbox)
     submitted = [await upload(library, content=b"%d" % number) for number in range(2)]
     blobs.refuses = True
     with pytest.raises(Unavailable):
@@ -433,8 +601,6 @@ async def test_bytes_that_cannot_be_deleted_now_are_deleted_later(
 async def test_before_ingest_has_made_its_views_the_library_is_unavailable(
     orchestrator: Postgres, blobs: Blobs
 ) -> None:
-    library = PostgresLibrary(orchestrator, blobs, clock=lambda: 0.0)
+    library = PostgresLibrary(orchestrator, blobs, Outbox(orchestrator, "orchestrator"))
     with pytest.raises(Unavailable, match="views"):
         await library.sources(BLUE)
-    with pytest.raises(Unavailable, match="not connected"):
-        await upload(library)

@@ -54,7 +54,7 @@ def build() -> Service:
     postgres = Postgres(settings.postgres_url)
     outbox = Outbox(postgres, "orchestrator")
     keys, ledger = PostgresKeys(postgres), PostgresLedger(postgres, outbox)
-    library = PostgresLibrary(postgres, Blobs(settings.object_store_url), time.time)
+    library = PostgresLibrary(postgres, Blobs(settings.object_store_url), outbox)
     lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
     workers = WorkerSigns()
     placement = Placement()
@@ -72,9 +72,7 @@ def build() -> Service:
         limits=settings.limits,
     )
     http = PublicHttp(app, host=settings.http_host, port=settings.http_port, fd=settings.http_fd)
-    replica = Replica(
-        settings, desk=desk, ledger=ledger, outbox=outbox, keys=keys, library=library, adoption=adoption, http=http
-    )
+    replica = Replica(settings, desk=desk, ledger=ledger, outbox=outbox, keys=keys, adoption=adoption, http=http)
     return Service(
         name="orchestrator",
         settings=settings,
@@ -109,7 +107,6 @@ class Replica:
         ledger: PostgresLedger,
         outbox: Outbox,
         keys: PostgresKeys,
-        library: PostgresLibrary,
         adoption: Adoption,
         http: PublicHttp,
     ) -> None:
@@ -118,7 +115,6 @@ class Replica:
         self._ledger = ledger
         self._outbox = outbox
         self._keys = keys
-        self._library = library
         self._adoption = adoption
         self._http = http
         self._replies: PartitionReader | None = None
@@ -127,7 +123,6 @@ class Replica:
     async def open(self, bus: Bus) -> None:
         """Positions on the reply topics are settled before the first question is taken."""
         await self._keys.ensure_admin_key(self._settings.admin_key_path)
-        self._library.publish_by(bus.publisher)
         self._outbox.publish_by(bus.publisher, bus.context.clock)
         streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context)
         await streams.start()

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from groundswell.common.bus.messages import Outgoing
 from groundswell.common.contracts.knowledge import BlobRef
 from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
@@ -180,13 +179,6 @@ class SourceRecord:
     updated: datetime
 
 
-class Publisher(Protocol):
-    """Where messages leave this process."""
-
-    async def publish(self, message: Outgoing) -> None:
-        """Raises Unavailable at the message's deadline."""
-
-
 class BlobStore(Protocol):
     """The object store."""
 
@@ -225,13 +217,18 @@ class Library(Protocol):
     async def upload(
         self, caller: Caller, *, source: str, name: str, content: bytes, modified: datetime | None
     ) -> Submission:
-        """Keep the bytes and send them to ingest. A document of that name in that source gets a new revision.
+        """Keep the bytes, to be sent to ingest. A document of that name in that source gets a new revision.
 
-        Raises Unavailable if that cannot be done; then nothing is kept.
+        Once this returns, ingest gets it, also if Kafka is away now or this process dies. Raises Unavailable if the
+        bytes cannot be kept; then nothing is, unless PostgreSQL went away so that nobody could say what it kept.
         """
 
     async def remove(self, caller: Caller, document: DocumentId) -> bool:
-        """False if the caller's team has no such document. Raises Unavailable; then it shows again."""
+        """False if the caller's team has no such document.
+
+        Once this returns, it is not shown any more, and ingest removes it, also if Kafka is away now or this process
+        dies. Raises Unavailable if that cannot be noted.
+        """
 
 
 class Uploads(Protocol):

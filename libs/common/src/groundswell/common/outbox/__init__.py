@@ -4,8 +4,8 @@
 committed when the connection broke.
 """
 
-from groundswell.common.outbox.commit import settled
+from groundswell.common.outbox.commit import Undecided, settled
 from groundswell.common.outbox.outbox import Outbox
 from groundswell.common.outbox.rows import OutboxRow, outbox_table
 
-__all__ = ["Outbox", "OutboxRow", "outbox_table", "settled"]
+__all__ = ["Outbox", "OutboxRow", "Undecided", "outbox_table", "settled"]

@@ -20,6 +20,10 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
+class Undecided(Unavailable):
+    """Nobody could say in time whether a transaction committed."""
+
+
 async def settled(
     postgres: Postgres,
     work: Callable[[Connection], Awaitable[T]],
@@ -31,8 +35,7 @@ async def settled(
 
     `is_there` reads whether it has, by a row that only this transaction writes and that others do not delete soon (not
     its outbox row). It is asked on new connections when the one of COMMIT broke, until the answer is sure.
-    Raises Unavailable if the transaction did not commit, or if within `within_s` nobody could say; the reason tells
-    which.
+    Raises Unavailable if the transaction did not commit, Undecided if within `within_s` nobody could say.
     """
     broken_pid: int | None = None
     async with postgres.transaction() as connection:
@@ -61,9 +64,7 @@ async def _committed(
                     return answer
                 await asyncio.sleep(ASK_EVERY_S)
     except TimeoutError:
-        raise Unavailable(
-            f"PostgreSQL: nobody could say within {within_s} s whether the transaction committed"
-        ) from None
+        raise Undecided(f"PostgreSQL: nobody could say within {within_s} s whether the transaction committed") from None
 
 
 async def _ask(postgres: Postgres, is_there: Callable[[Connection], Awaitable[bool]], pid: int) -> bool | None:

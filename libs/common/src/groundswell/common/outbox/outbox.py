@@ -53,7 +53,7 @@ class Outbox:
         self._by: tuple[Publisher, BrokerClock] | None = None
 
     def publish_by(self, publisher: Publisher, clock: BrokerClock) -> None:
-        """To be called before anything is published: `on_bus` of the service has both."""
+        """To be called before the first sweep: `on_bus` of the service has both."""
         self._by = publisher, clock
 
     async def add(self, connection: Connection, message: Outgoing) -> OutboxRow:
@@ -66,9 +66,11 @@ class Outbox:
     async def publish_now(self, *rows: OutboxRow, within_s: float = LEASE_S) -> bool:
         """Publish rows whose transaction has committed, in the order given, and delete them.
 
-        Raises nothing. False: Kafka did not take one within `within_s`, or its lease was over; the sweeper goes on
-        with it and those behind it.
+        Raises nothing. False: Kafka did not take one within `within_s`, or its lease was over, or `publish_by` is still
+        to come; the sweeper goes on with it and those behind it.
         """
+        if self._by is None:
+            return False
         sent = await self._publish(rows, within_s, "published")
         await self._softly_delete()
         return sent == len(rows)

@@ -87,9 +87,14 @@ VALUES
      %(sha256)s)
 """
 
-SEEN_REVISION = "SELECT revision FROM ingest.documents_overview WHERE document_id = %(document)s"
+# A removal's own row is dropped once ingest has removed the document.
+IS_SUBMITTED = """
+SELECT FROM orchestrator.submissions WHERE document_id = %(document)s AND revision = %(revision)s
+UNION ALL
+SELECT FROM ingest.documents_overview WHERE document_id = %(document)s AND revision = %(revision)s
+"""
 
-TAKE_BACK = "DELETE FROM orchestrator.submissions WHERE document_id = %(document)s AND revision = %(revision)s"
+SEEN_REVISION = "SELECT revision FROM ingest.documents_overview WHERE document_id = %(document)s"
 
 OLDER_BLOBS = """
 SELECT blob_key FROM orchestrator.submissions

@@ -1,9 +1,14 @@
-"""The documents of a team: ingest's views are read, its commands are sent, bytes go through the object store."""
+"""The documents of a team: ingest's views are read, its commands are sent, bytes go through the object store.
+
+A command is in the outbox with the row that shows the document as on its way.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import asynccontextmanager
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import datetime
+from functools import partial
 from typing import LiteralString
 
 import structlog
@@ -15,16 +20,16 @@ from groundswell.common.bus.messages import Outgoing
 from groundswell.common.contracts.knowledge import BlobRef, IngestDocument, RemoveDocument
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import SHARED_TEAM, CorrelationId, DocumentId, TeamId, document_id
+from groundswell.common.outbox import Outbox, OutboxRow, Undecided, settled
 from groundswell.common.postgres import Connection, Postgres
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import INGEST_DOCUMENT, INGEST_REPLIES, REMOVE_DOCUMENT
 from groundswell.orchestrator.adapters import library_statements as sql
 from groundswell.orchestrator.domain.question import Caller
-from groundswell.orchestrator.ports import BlobStore, DocumentRecord, Publisher, SourceRecord, Submission
+from groundswell.orchestrator.ports import BlobStore, DocumentRecord, SourceRecord, Submission
 
-COMMAND_WITHIN_S = 24 * 3600.0
-"""A document waits for ingest for as long as the topic keeps it."""
-PUBLISH_WITHIN_S = 10.0
+PUBLISH_WITHIN_S = 5.0
+"""How long the answer to a caller waits for a broker that is away; then the sweeper sends the command."""
 LOOKS = 60
 LOOK_EVERY_S = 0.05
 
@@ -32,16 +37,12 @@ log = structlog.get_logger(__name__)
 
 
 class PostgresLibrary:
-    """The port Library. Sends by the publisher of `publish_by`; before that nothing is taken."""
+    """The ports Library and Uploads."""
 
-    def __init__(self, postgres: Postgres, blobs: BlobStore, clock: Callable[[], float]) -> None:
+    def __init__(self, postgres: Postgres, blobs: BlobStore, outbox: Outbox) -> None:
         self._postgres = postgres
         self._blobs = blobs
-        self._clock = clock
-        self._publisher: Publisher | None = None
-
-    def publish_by(self, publisher: Publisher) -> None:
-        self._publisher = publisher
+        self._outbox = outbox
 
     async def documents(
         self, caller: Caller, *, source: str | None, states: Sequence[str], limit: int, after: str | None
@@ -73,7 +74,6 @@ class PostgresLibrary:
     async def upload(
         self, caller: Caller, *, source: str, name: str, content: bytes, modified: datetime | None
     ) -> Submission:
-        self._require_publisher()
         submission = Submission(document_id(caller.team, source, name), await self._next_revision())
         blob = await self._blobs.put(f"documents/{submission.document_id}/{submission.revision}", content)
         command = IngestDocument(
@@ -86,8 +86,8 @@ class PostgresLibrary:
             access=_default_access(caller.team),
             modified=modified,
         )
-        async with self._noted(submission, caller.team, source=source, name=name, blob=blob):
-            await self._publish(INGEST_DOCUMENT[Tier.STANDARD], command, Tier.STANDARD)
+        row = _submission_row(submission, caller.team, source=source, name=name, blob=blob)
+        await self._submit(row, _message(INGEST_DOCUMENT[Tier.STANDARD], command, Tier.STANDARD), blob)
         return submission
 
     async def remove(self, caller: Caller, document: DocumentId) -> bool:
@@ -97,65 +97,41 @@ class PostgresLibrary:
             return False
         submission = Submission(document, await self._next_revision())
         command = RemoveDocument(document_id=document, team=caller.team, revision=submission.revision)
-        async with self._noted(submission, caller.team, source=record.source, name=record.name, blob=None):
-            await self._publish(REMOVE_DOCUMENT[Tier.INTERACTIVE], command, Tier.INTERACTIVE)
-        await self._until_seen(submission)
+        row = _submission_row(submission, caller.team, source=record.source, name=record.name, blob=None)
+        if await self._submit(row, _message(REMOVE_DOCUMENT[Tier.INTERACTIVE], command, Tier.INTERACTIVE), None):
+            await self._until_seen(submission)
         return True
 
-    def _require_publisher(self) -> Publisher:
-        if self._publisher is None:
-            raise Unavailable("Kafka is not connected yet")
-        return self._publisher
+    async def _submit(self, row: Mapping[str, object], message: Outgoing, blob: BlobRef | None) -> bool:
+        """Show the document as on its way until ingest's view has it. False: the sweeper sends the command."""
+        with _over_views():
+            command = await self._commit(row, message, blob)
+        return await self._outbox.publish_now(command, within_s=PUBLISH_WITHIN_S)
 
-    async def _publish(self, topic: str, command: IngestDocument | RemoveDocument, tier: Tier) -> None:
-        message = Outgoing(
-            topic=topic,
-            payload=command,
-            key=command.document_id,
-            correlation_id=CorrelationId(command.document_id),
-            tenant=command.team,
-            tier=tier,
-            deadline=self._clock() + COMMAND_WITHIN_S,
-            epoch=command.revision,
-            reply_to=ReplyAddress(INGEST_REPLIES.physical_name),
-        )
-        try:
-            async with asyncio.timeout(PUBLISH_WITHIN_S):
-                await self._require_publisher().publish(message)
-        except TimeoutError:
-            raise Unavailable("Kafka does not take the document", retry_after_s=2.0) from None
+    async def _commit(self, row: Mapping[str, object], message: Outgoing, blob: BlobRef | None) -> OutboxRow:
+        """Row and command in one transaction. If that surely did not commit, the blob is deleted."""
+        may_commit = False
 
-    @asynccontextmanager
-    async def _noted(
-        self, submission: Submission, team: TeamId, *, source: str, name: str, blob: BlobRef | None
-    ) -> AsyncIterator[None]:
-        """Show it as on its way until ingest's view has the revision. If the block fails, nothing was accepted."""
-        row = {
-            "document": submission.document_id,
-            "revision": submission.revision,
-            "team": team,
-            "source": source,
-            "name": name,
-            "access": list(_default_access(team)),
-            "removal": blob is None,
-            "blob_key": blob.key if blob else None,
-            "bytes": blob.size if blob else 0,
-            "sha256": blob.sha256 if blob else None,
-        }
+        async def submit(connection: Connection) -> OutboxRow:
+            nonlocal may_commit
+            await connection.execute(sql.SUBMIT, row)
+            command = await self._outbox.add(connection, message)
+            may_commit = True
+            return command
+
         try:
-            await self._rows(sql.SUBMIT, **row)
-            yield
-        except BaseException:
-            await self._take_back(submission, blob)
+            return await settled(self._postgres, submit, partial(_is_submitted, row))
+        except BaseException as error:
+            is_answer = isinstance(error, Unavailable) and not isinstance(error, Undecided)
+            if blob is not None and (is_answer or not may_commit):
+                await self._discard(blob)
             raise
 
-    async def _take_back(self, submission: Submission, blob: BlobRef | None) -> None:
+    async def _discard(self, blob: BlobRef) -> None:
         try:
-            await self._rows(sql.TAKE_BACK, document=submission.document_id, revision=submission.revision)
-            if blob is not None:
-                await self._blobs.delete(blob.key)
+            await self._blobs.delete(blob.key)
         except Unavailable as error:
-            log.warning("submission not taken back", document_id=submission.document_id, reason=error.reason)
+            log.warning("bytes of a failed upload not deleted", key=blob.key, reason=error.reason)
 
     async def drop_older(self, document: DocumentId, revision: int) -> None:
         """Ingest has what it needs of submissions that it has gone past; their bytes need not stay."""
@@ -185,11 +161,54 @@ class PostgresLibrary:
 
     @asynccontextmanager
     async def _reading(self) -> AsyncIterator[Connection]:
-        try:
+        with _over_views():
             async with self._postgres.transaction() as connection:
                 yield connection
-        except (errors.UndefinedTable, errors.InsufficientPrivilege) as error:
-            raise Unavailable("ingest has not made its views yet", retry_after_s=2.0) from error
+
+
+@contextmanager
+def _over_views() -> Iterator[None]:
+    try:
+        yield
+    except (errors.UndefinedTable, errors.InsufficientPrivilege) as error:
+        raise Unavailable("ingest has not made its views yet", retry_after_s=2.0) from error
+
+
+async def _is_submitted(row: Mapping[str, object], connection: Connection) -> bool:
+    cursor = await connection.execute(sql.IS_SUBMITTED, row)
+    return await cursor.fetchone() is not None
+
+
+def _submission_row(
+    submission: Submission, team: TeamId, *, source: str, name: str, blob: BlobRef | None
+) -> dict[str, object]:
+    return {
+        "document": submission.document_id,
+        "revision": submission.revision,
+        "team": team,
+        "source": source,
+        "name": name,
+        "access": list(_default_access(team)),
+        "removal": blob is None,
+        "blob_key": blob.key if blob else None,
+        "bytes": blob.size if blob else 0,
+        "sha256": blob.sha256 if blob else None,
+    }
+
+
+def _message(topic: str, command: IngestDocument | RemoveDocument, tier: Tier) -> Outgoing:
+    """Worth sending however late: the document is shown as pending until ingest has had it."""
+    return Outgoing(
+        topic=topic,
+        payload=command,
+        key=command.document_id,
+        correlation_id=CorrelationId(command.document_id),
+        tenant=command.team,
+        tier=tier,
+        deadline=math.inf,
+        epoch=command.revision,
+        reply_to=ReplyAddress(INGEST_REPLIES.physical_name),
+    )
 
 
 def _readable(caller: Caller) -> dict[str, list[str]]:
