@@ -17,6 +17,8 @@ NEEDED_BY = {
 }
 DEADLINE_S = 40
 LATEST_S = DEADLINE_S + 10
+NEEDED_TO_ACCEPT = "postgres"
+"""By an upload, which waits in the outbox for Kafka."""
 
 
 def pids(stack: Any) -> dict[str, int]:
@@ -79,6 +81,7 @@ def test_services_say_what_is_away_and_go_on_when_it_is_back(
                 wait_until(lambda: component in stack.missing(), what=f"{component} named on the public port")
             wait_until(sent.done, what="an answer to the upload", within_s=30)
         response = asked.result()
+    assert (sent.result() is None) == (component == NEEDED_TO_ACCEPT)
     assert is_polite(response), response.text
     wait_until(lambda: not stack.missing(), what="the stack is ready again", within_s=60)
     files[2] = sent.result() or stack.upload("lock-2.md", document(2), key)
