@@ -6,12 +6,13 @@ from collections.abc import AsyncGenerator, Sequence
 import pytest
 
 from groundswell.common.bus.consumption import Batch, consume, consume_batches, consume_stream
+from groundswell.common.bus.dead_letters import DeadLetters
 from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.inspection import records_on
 from groundswell.common.bus.messages import Outgoing, Received, reply
 from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.common.errors import Overloaded, Rejected
-from groundswell.common.testing.bench import Answered, Ask, Bench, answer
+from groundswell.common.testing.bench import SERVICE, Answered, Ask, Bench, answer
 from groundswell.common.tiers import Tier
 
 pytestmark = pytest.mark.connected
@@ -242,3 +243,11 @@ async def test_expired_and_good_messages_in_one_batch_part(bench: Bench) -> None
         await bench.until_answered(1, 2)
     first, *_ = await bench.outcomes()
     assert first.payload == CommandExpired(command="Ask")
+
+
+async def test_a_message_that_its_sender_gave_up_is_kept_with_its_reason(bench: Bench) -> None:
+    letters = DeadLetters(bench.publisher, service=SERVICE)
+    lost = bench.ask(7, attempt=3)
+    await letters.keep(bench.command, lost, reason="lost three times", attempts=3)
+    (letter,) = await bench.dead(bench.command)
+    assert (letter["dlq_reason"], letter["dlq_attempts"], letter["dlq_topic"]) == ("lost three times", "3", lost.topic)

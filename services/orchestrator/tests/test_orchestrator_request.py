@@ -38,6 +38,7 @@ from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
     Abandoned,
     Began,
+    Bury,
     CancelAttempt,
     DeadlinePassed,
     Effect,
@@ -339,7 +340,6 @@ def test_text_that_was_not_cleared_is_not_released() -> None:
         (Abandoned(), Outcome.CANCELLED),
         (CommandExpired(command="GenerateAnswer"), Outcome.EXPIRED),
         (CommandFailed(command="CheckText", reason="bug"), Outcome.FAILED),
-        (GenerationFailed(request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, reason="died"), Outcome.FAILED),
         (GenerationRefused(request_id=REQUEST, attempt=1, epoch=0, reason="too long"), Outcome.REFUSED),
         (
             GenerationStopped(
@@ -430,6 +430,22 @@ def test_the_third_loss_ends_a_request_that_may_be_what_kills_its_workers() -> N
         worker = WorkerId(f"worker-{attempt}")
         life.hear(admitted(attempt, worker), WorkerLost(worker))
     assert life.answer.outcome is Outcome.FAILED
+    commands = [command for command in sent(life.effects, GenerateAnswer) if isinstance(command, GenerateAnswer)]
+    assert [command.losses for command in commands] == [0, 1, 2]
+    [buried] = [effect for effect in life.effects if isinstance(effect, Bury)]
+    assert (buried.command.attempt, buried.attempts) == (3, 3)
+
+
+@pytest.mark.parametrize("was_admitted", [True, False])
+def test_another_attempt_goes_on_after_what_a_model_gave_that_broke_off(was_admitted: bool) -> None:
+    life = Life()
+    life.until_generating()
+    if was_admitted:
+        life.hear(admitted(), tokens(0, "The audit log"))
+    failed = GenerationFailed(request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, reason="its process ended")
+    [again] = sent(life.hear(failed, failed), GenerateAnswer)
+    assert isinstance(again, GenerateAnswer)
+    assert (again.attempt, again.losses, again.prefix_token_ids) == (2, 1, (0,) if was_admitted else ())
 
 
 def test_the_loss_of_another_worker_or_of_one_that_is_done_changes_nothing() -> None:

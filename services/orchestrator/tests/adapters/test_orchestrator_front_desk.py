@@ -20,6 +20,8 @@ from groundswell.common.contracts.generation import (
     FinishReason,
     GenerateAnswer,
     GenerationAdmitted,
+    GenerationFailed,
+    RunningAttempt,
     TokensGenerated,
     WorkerProgressed,
 )
@@ -30,7 +32,7 @@ from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.ids import CorrelationId, KeyId, RequestId, TeamId, WorkerId, new_message_id
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import ANSWER_STREAM
+from groundswell.common.topics import ANSWER_STREAM, GENERATE_ANSWER, Command
 from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
@@ -103,8 +105,23 @@ class Publisher:
 
 
 @dataclass
+class DeadLetters:
+    kept: list[tuple[Outgoing, str, int]] = field(default_factory=list)
+
+    async def keep(self, topic: Command, message: Outgoing, *, reason: str, attempts: int) -> None:
+        assert topic is GENERATE_ANSWER
+        self.kept.append((message, reason, attempts))
+
+
+@dataclass
+class Context:
+    dead_letters: DeadLetters = field(default_factory=DeadLetters)
+
+
+@dataclass
 class Bus:
     publisher: Publisher
+    context: Context = field(default_factory=Context)
 
 
 def received(payload: Message, *, attempt: int = 1) -> Received[Any]:
@@ -137,7 +154,8 @@ class Bench:
             self.placement,
             control_within_s=0.0,
         )
-        self.desk.open(ReplyRoute(cast("Any", Bus(self.publisher)), PARTITION, EPOCH, "me"))
+        self.bus = Bus(self.publisher)
+        self.desk.open(ReplyRoute(cast("Any", self.bus), PARTITION, EPOCH, "me"))
 
     async def says(self, payload: Message, *, attempt: int = 1) -> None:
         """A reply arrives."""
@@ -449,3 +467,74 @@ async def test_an_attempt_goes_to_a_partition_of_a_worker_that_has_room_and_to_n
     sent = [message.partition for message in bench.publisher.sent if isinstance(message.payload, GenerateAnswer)]
     assert sent == [2, None]
     assert {message.partition for message in bench.publisher.sent if isinstance(message.payload, CheckText)} == {None}
+
+
+def speaks(worker: str, *losses: int) -> WorkerProgressed:
+    """A worker that runs attempts which were lost so often."""
+    running = tuple(
+        RunningAttempt(request_id=RequestId(f"req_{number:024x}"), attempt=1, completion_tokens=0, losses=lost)
+        for number, lost in enumerate(losses, start=100)
+    )
+    return WorkerProgressed(
+        worker=WorkerId(worker),
+        models=("null",),
+        slots=8,
+        running=running,
+        waiting=0,
+        partitions={Tier.INTERACTIVE: (2,)},
+    )
+
+
+async def lose_twice(bench: Bench) -> None:
+    await bench.clears(TextRole.INPUT)
+    for attempt in (1, 2):
+        await until(lambda attempt=attempt: len(bench.publisher.payloads(GenerateAnswer)) == attempt)  # type: ignore[misc]
+        of: dict[str, Any] = {"request_id": REQUEST, "attempt": attempt, "epoch": EPOCH, "worker": WORKER}
+        await bench.says(GenerationAdmitted(**of, prefix_length=0, prompt_tokens=3), attempt=attempt)
+        await bench.says(GenerationFailed(**of, reason="the model's process ended"), attempt=attempt)
+
+
+async def test_a_request_that_was_lost_twice_waits_for_a_worker_without_another_such_request(bench: Bench) -> None:
+    await bench.desk.accept(question("null"))
+    await lose_twice(bench)
+    await until(lambda: len(bench.publisher.payloads(AttemptCancelled)) == 2)
+    bench.placement.hear(speaks("busy", 2), time.monotonic())
+    await asyncio.sleep(0)
+    assert len(bench.publisher.payloads(GenerateAnswer)) == 2
+    bench.placement.hear(speaks("busy", 1, 0), time.monotonic())
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 3)
+    assert bench.publisher.sent[-1].partition == 2
+
+
+async def test_a_request_that_waits_for_a_place_can_be_cancelled(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await lose_twice(bench)
+    await bench.desk.cancel(REQUEST)
+    assert [answer.outcome for answer in await everything(stream) if isinstance(answer, Answer)] == [Outcome.CANCELLED]
+    bench.placement.hear(speaks("free"), time.monotonic())
+    await until(lambda: bench.desk.running == 0)
+    assert len(bench.publisher.payloads(GenerateAnswer)) == 2
+
+
+async def test_what_is_lost_a_third_time_fails_and_its_command_is_kept_as_a_dead_letter(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await lose_twice(bench)
+    bench.placement.hear(speaks("free"), time.monotonic())
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 3)
+    of: dict[str, Any] = {"request_id": REQUEST, "attempt": 3, "epoch": EPOCH, "worker": WORKER}
+    await bench.says(GenerationFailed(**of, reason="the model's process ended"), attempt=3)
+    *_, answer = await everything(stream)
+    assert isinstance(answer, Answer)
+    assert (answer.outcome, answer.reason) == (Outcome.FAILED, "it was lost with its worker 3 times")
+    [(message, reason, attempts)] = bench.bus.context.dead_letters.kept
+    assert isinstance(message.payload, GenerateAnswer)
+    assert (message.payload.attempt, reason, attempts) == (3, answer.reason, 3)
+
+
+async def test_an_attempt_that_cannot_be_published_fails_its_question(bench: Bench) -> None:
+    bench.publisher.refuses = {GenerateAnswer: Rejected("too large")}
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    *_, answer = await everything(stream)
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.FAILED

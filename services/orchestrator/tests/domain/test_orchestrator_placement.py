@@ -3,7 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundswell.common.contracts.generation import RunningAttempt, WorkerProgressed
+from groundswell.common.contracts.generation import ChatMessage, GenerateAnswer, RunningAttempt, WorkerProgressed
 from groundswell.common.ids import RequestId, WorkerId
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.domain.placement import FRESH_S, Placement
@@ -29,8 +29,13 @@ def report(worker: int, *running: int, waiting: int = 0, **more: object) -> Work
     return WorkerProgressed.model_validate(told | more)
 
 
+def command(number: int, losses: int = 0) -> GenerateAnswer:
+    asked = (ChatMessage(role="user", content="Why?"),)
+    return GenerateAnswer(request_id=request(number), model="null", messages=asked, max_tokens=9, losses=losses)
+
+
 def placed(placement: Placement, number: int, now: float = 0.0, tier: Tier = Tier.STANDARD) -> int | None:
-    return placement.place(request(number), "null", tier, now)
+    return placement.place(command(number), tier, now)
 
 
 @given(st.lists(st.integers(0, SLOTS), min_size=1, max_size=4), st.data())
@@ -89,3 +94,20 @@ def test_a_workers_partitions_share_its_attempts() -> None:
     placement = Placement()
     placement.hear(report(0, partitions={Tier.STANDARD: (1, 3)}), 0.0)
     assert {placed(placement, number) for number in range(20)} == {1, 3}
+
+
+def test_what_was_lost_twice_runs_where_no_other_such_request_is() -> None:
+    placement = Placement()
+    suspect = RunningAttempt(request_id=request(1), attempt=3, completion_tokens=0, losses=2)
+    assert placement.must_wait(command(9, losses=2), Tier.STANDARD, 0.0), "no worker is known"
+    placement.hear(report(0).model_copy(update={"running": (suspect,)}), 0.0)
+    placement.hear(report(1, 5, 6, 7), 0.0)
+    assert placement.place(command(2, losses=2), Tier.STANDARD, 0.0) == 1
+    assert placement.must_wait(command(3, losses=2), Tier.STANDARD, 0.0)
+    assert not placement.must_wait(command(3, losses=1), Tier.STANDARD, 0.0)
+    assert placed(placement, 4) == 0, "others do not care"
+    placement.forget(request(2))
+    placement.hear(report(1, 5, 6, 7), 0.0)
+    assert not placement.must_wait(command(3, losses=2), Tier.STANDARD, 0.0)
+    assert placement.place(command(3, losses=2), Tier.STANDARD, 0.0) == 1
+    assert not placement.must_wait(command(3, losses=2), Tier.STANDARD, 0.0), "it does not wait for itself"

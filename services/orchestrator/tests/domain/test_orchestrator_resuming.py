@@ -15,6 +15,7 @@ from groundswell.common.contracts.generation import (
     FinishReason,
     GenerateAnswer,
     GenerationAdmitted,
+    GenerationFailed,
     GenerationStopped,
     TokensGenerated,
 )
@@ -154,20 +155,21 @@ class World:
         )
         return [GenerationAdmitted(**of, prefix_length=begun, prompt_tokens=9), *tokens, ended]
 
-    def hand_back(self, state: RequestState) -> None:
-        """The bound worker drains: its last word instead of what it still had to say."""
+    def break_off(self, state: RequestState, *, failed: bool) -> None:
+        """The bound worker drains, or its model dies: its last word instead of what it still had to say."""
         for queue in self.queues:
             if queue and isinstance(queue[0].payload, TokensGenerated) and queue[0].payload.worker == state.worker:
                 said = queue[0].payload
-                stopped = GenerationStopped(
-                    request_id=REQUEST,
-                    attempt=said.attempt,
-                    epoch=said.epoch,
-                    worker=said.worker,
-                    handed_back=True,
-                    completion_tokens=said.position,
-                )
-                rest = Reply(stopped, queue[0].attempt, queue[0].epoch)
+                of: dict[str, Any] = {
+                    "request_id": REQUEST,
+                    "attempt": said.attempt,
+                    "epoch": said.epoch,
+                    "worker": said.worker,
+                }
+                last: Message = GenerationStopped(**of, handed_back=True, completion_tokens=said.position)
+                if failed:
+                    last = GenerationFailed(**of, reason="the model's process ended")
+                rest = Reply(last, queue[0].attempt, queue[0].epoch)
                 queue.clear()
                 queue.append(rest)
 
@@ -186,7 +188,7 @@ def live(state: RequestState, world: World, choices: list[int]) -> RequestState:
         if choice % 7 == 5 and state.worker is not None and state.losses < 2:
             state = step(state, world, WorkerLost(state.worker))
         elif choice % 7 == 6:
-            world.hand_back(state)
+            world.break_off(state, failed=choice > 10 and state.losses < 2)
         elif (reply := world.deliver(choice)) is not None:
             state = step(state, world, reply.payload)
     return state

@@ -1,11 +1,14 @@
 """Records that will never work: kept with raw bytes, origin, attempts and reason, to be read and redriven."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import replace
 
 import structlog
 from aiokafka import ConsumerRecord
 
 from groundswell.common.bus.envelope import RawHeaders
+from groundswell.common.bus.messages import Outgoing
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.errors import Overloaded
 from groundswell.common.telemetry import names
@@ -54,11 +57,8 @@ class DeadLetters:
         Raises Overloaded when too many come, Unavailable if Kafka does not take it: then the record must not be
         committed.
         """
-        wait_s = self._allowance.take(time.monotonic())
-        if wait_s:
-            log.error("too many dead letters: the consumer stands still", topic=topic.name, wait_s=wait_s)
-            raise Overloaded(f"too many dead letters of {topic.name}", retry_after_s=wait_s)
-        headers = _with_origin(record, self._service, reason[:MAX_REASON], attempts)
+        self._allow(topic)
+        headers = _with_origin(record, self._service, reason, attempts)
         await self._publisher.publish_raw(topic.dead_letters(self._service), record.value, headers, key=record.key)
         names.DEAD_LETTERS.labels(topic.name, "rejected" if attempts == 0 else "failed").inc()
         log.warning(
@@ -70,16 +70,37 @@ class DeadLetters:
             reason=reason[:MAX_REASON],
         )
 
+    async def keep(self, topic: Topic, message: Outgoing, *, reason: str, attempts: int) -> None:
+        """Keep a message that this service sent and that nobody could work on. Raises as `bury` does."""
+        self._allow(topic)
+        told = {"dlq_topic": message.topic, **_told(self._service, reason, attempts)}
+        dead = replace(message, topic=topic.dead_letters(self._service), partition=None)
+        await self._publisher.publish(dead, _encoded(told))
+        names.DEAD_LETTERS.labels(topic.name, "failed").inc()
+        log.warning("dead letter", topic=message.topic, attempts=attempts, reason=reason[:MAX_REASON])
+
+    def _allow(self, topic: Topic) -> None:
+        wait_s = self._allowance.take(time.monotonic())
+        if wait_s:
+            log.error("too many dead letters: the consumer stands still", topic=topic.name, wait_s=wait_s)
+            raise Overloaded(f"too many dead letters of {topic.name}", retry_after_s=wait_s)
+
 
 def _with_origin(record: ConsumerRecord[bytes, bytes], service: str, reason: str, attempts: int) -> RawHeaders:
-    added = {
+    added: dict[str, object] = {
         "dlq_topic": record.topic,
         "dlq_partition": record.partition,
         "dlq_offset": record.offset,
         "dlq_timestamp": record.timestamp,
-        "dlq_service": service,
-        "dlq_attempts": attempts,
-        "dlq_reason": reason,
+        **_told(service, reason, attempts),
     }
     kept = [(name, value) for name, value in record.headers if not name.startswith("dlq_")]
-    return [*kept, *((name, str(value).encode("utf-8", "replace")) for name, value in added.items())]
+    return [*kept, *_encoded(added)]
+
+
+def _told(service: str, reason: str, attempts: int) -> dict[str, object]:
+    return {"dlq_service": service, "dlq_attempts": attempts, "dlq_reason": reason[:MAX_REASON]}
+
+
+def _encoded(headers: Mapping[str, object]) -> RawHeaders:
+    return [(name, str(value).encode("utf-8", "replace")) for name, value in headers.items()]

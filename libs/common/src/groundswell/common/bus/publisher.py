@@ -60,7 +60,7 @@ class Publisher:
         if not answered:
             raise Unavailable(f"Kafka at {self._bootstrap} does not answer")
 
-    async def publish(self, message: Outgoing) -> None:
+    async def publish(self, message: Outgoing, more_headers: RawHeaders | None = None) -> None:
         """Publish and wait for the broker.
 
         Raises Unavailable at the deadline; Rejected if the message is too large, or its topic or partition is none.
@@ -77,7 +77,11 @@ class Publisher:
             await self.publish_raw(
                 message.topic,
                 message.payload.model_dump_json().encode(),
-                [*envelope.to_headers(), *((name, value.encode()) for name, value in trace.items())],
+                [
+                    *envelope.to_headers(),
+                    *((name, value.encode()) for name, value in trace.items()),
+                    *(more_headers or ()),
+                ],
                 key=message.key.encode(),
                 partition=message.partition,
                 wait_s=min(max(message.deadline - now, SHORTEST_WAIT_S), LONGEST_WAIT_S),

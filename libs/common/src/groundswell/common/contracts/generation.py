@@ -31,7 +31,8 @@ class Sampling(Message):
 class GenerateAnswer(Message):
     """Continue `messages` after `prefix_token_ids`, up to `max_tokens` in all.
 
-    The prefix is what an earlier attempt generated and the orchestrator already received.
+    The prefix is what an earlier attempt generated and the orchestrator already received. `losses`: attempts that were
+    lost with their worker; after two it may be the request that kills them.
     """
 
     request_id: RequestId
@@ -42,6 +43,7 @@ class GenerateAnswer(Message):
     max_tokens: int = Field(ge=1)
     sampling: Sampling = Sampling()
     prefix_token_ids: tuple[int, ...] = ()
+    losses: int = 0
 
 
 class GenerationAdmitted(Message):
@@ -133,6 +135,7 @@ class RunningAttempt(Message):
     request_id: RequestId
     attempt: int
     completion_tokens: int
+    losses: int = 0
 
 
 class WorkerProgressed(Message):

@@ -47,7 +47,10 @@ class Attempts:
     def report(self) -> tuple[RunningAttempt, ...]:
         return tuple(
             RunningAttempt(
-                request_id=run.key.request_id, attempt=run.key.attempt, completion_tokens=run.completion_tokens
+                request_id=run.key.request_id,
+                attempt=run.key.attempt,
+                completion_tokens=run.completion_tokens,
+                losses=run.command.losses,
             )
             for run in self._running.values()
         )

@@ -6,9 +6,10 @@ so it gets one text, also when another replica adopted the request meanwhile.
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 import structlog
 
@@ -16,13 +17,14 @@ from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.contracts.answers import AnswerReleased, StreamAdopted
 from groundswell.common.contracts.generation import GenerateAnswer, GenerationAdmitted, TokensGenerated
-from groundswell.common.contracts.message import Message
-from groundswell.common.errors import Unavailable
+from groundswell.common.contracts.message import CommandFailed, Message
+from groundswell.common.errors import Overloaded, Rejected, Unavailable
 from groundswell.common.ids import RequestId, WorkerId
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
 from groundswell.common.tiers import Tier
+from groundswell.common.topics import GENERATE_ANSWER
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.ending import expire_anyway, give_up
@@ -34,6 +36,7 @@ from groundswell.orchestrator.domain.resuming import Reply, is_of_superseded_att
 from groundswell.orchestrator.domain.state import (
     Abandoned,
     Began,
+    Bury,
     CancelAttempt,
     DeadlinePassed,
     Effect,
@@ -81,6 +84,14 @@ class _Run:
     mailbox: asyncio.Queue[tuple[Input, dict[str, str]]] = field(default_factory=asyncio.Queue)
     items: asyncio.Queue[StreamItem] = field(default_factory=asyncio.Queue)
     task: asyncio.Task[None] = field(init=False)
+    generating: asyncio.Task[None] | None = None
+    """Sends the newest attempt, perhaps only when there is a place for it."""
+
+    def begins(self, attempt: Coroutine[Any, Any, None] | None) -> None:
+        """What was on its way before is not sent any more."""
+        if self.generating is not None:
+            self.generating.cancel()
+        self.generating = asyncio.create_task(attempt) if attempt else None
 
 
 class _Stream:
@@ -237,6 +248,7 @@ class Desk:
                 end = give_up(run.state, "an internal error ended this request", time.time())
                 await self._break_off(run, end)
             finally:
+                run.begins(None)
                 self._placement.forget(question.request_id)
                 if self._runs.get(question.request_id) is run:
                     del self._runs[question.request_id]
@@ -274,22 +286,46 @@ class Desk:
 
     async def _perform(self, run: _Run, effect: Effect, route: ReplyRoute) -> None:
         publish = partial(self._publish, route, run.state.question.deadline)
-        if isinstance(effect, Send):
-            await publish(handlers.command(run.state, effect.payload, route.partition, self._place(run.state, effect)))
+        if isinstance(effect, Send) and isinstance(effect.payload, GenerateAnswer):
+            run.begins(self._generate(run, effect.payload, route))
+        elif isinstance(effect, Send):
+            await publish(handlers.command(run.state, effect.payload, route.partition))
         elif isinstance(effect, Release):
             await publish(handlers.released(run.state, effect.start, effect.text))
             self._first_text(run.state, effect)
         elif isinstance(effect, KeepPrompt):
             await self._keep_prompt(run.state, effect)
         elif isinstance(effect, CancelAttempt):
+            run.begins(None)
             await self._control(route, handlers.cancelled(run.state, effect.attempt))
+        elif isinstance(effect, Bury):
+            await self._bury(run.state, effect, route)
         else:
             await self._end(run, effect)
 
-    def _place(self, state: RequestState, effect: Send) -> int | None:
-        if not isinstance(effect.payload, GenerateAnswer):
-            return None
-        return self._placement.place(state.request_id, effect.payload.model, state.question.tier, time.monotonic())
+    async def _generate(self, run: _Run, command: GenerateAnswer, route: ReplyRoute) -> None:
+        """Send the attempt to where there is room; one that may kill its worker to where no other such one is."""
+        tier, until = run.state.question.tier, run.state.question.deadline
+        while self._placement.must_wait(command, tier, time.monotonic()):  # noqa: ASYNC110 - time changes it, too
+            await asyncio.sleep(FOLLOW_EVERY_S)
+        partition = self._placement.place(command, tier, time.monotonic())
+        try:
+            await self._publish(route, until, handlers.command(run.state, command, route.partition, partition))
+        except Unavailable:
+            return  # its deadline has passed: the request ends with that
+        except Rejected as rejection:
+            failed = CommandFailed(command=command.type_name(), reason=rejection.reason)
+            run.mailbox.put_nowait((failed, current_carrier()))
+
+    async def _bury(self, state: RequestState, effect: Bury, route: ReplyRoute) -> None:
+        message = handlers.command(state, effect.command, route.partition)
+        try:
+            async with asyncio.timeout(self._control_within_s):
+                await route.bus.context.dead_letters.keep(
+                    GENERATE_ANSWER, message, reason=effect.reason, attempts=effect.attempts
+                )
+        except (Overloaded, TimeoutError):
+            log.warning("dead letter not kept", message=effect.command.type_name())
 
     async def _publish(self, route: ReplyRoute, until: float, outgoing: Outgoing) -> None:
         """Publish, through an outage of the broker until the request's deadline. Raises Unavailable then."""

@@ -145,6 +145,7 @@ def generation_command(state: RequestState) -> GenerateAnswer:
         max_tokens=state.question.max_tokens,
         sampling=state.question.sampling,
         prefix_token_ids=state.token_ids,
+        losses=state.losses,
     )
 
 

@@ -17,6 +17,7 @@ from groundswell.orchestrator.domain.citing import cite
 from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end, expire
 from groundswell.orchestrator.domain.gathering import generation_command
 from groundswell.orchestrator.domain.state import (
+    Bury,
     CancelAttempt,
     Effect,
     Release,
@@ -86,9 +87,10 @@ def take_refusal(state: RequestState, message: GenerationRefused, now: float) ->
 
 
 def take_failure(state: RequestState, message: GenerationFailed, now: float) -> Step:
-    if not _of_bound_attempt(state, message):
+    """The model broke off, perhaps because of another request: it counts as a loss."""
+    if not _of_attempt(state, message) or state.worker not in {None, message.worker} or state.completed is not None:
         return state, []
-    return end(state, Outcome.FAILED, now, reason="the generator could not finish this answer")
+    return _lose(state, now)
 
 
 def take_stop(state: RequestState, message: GenerationStopped, now: float) -> Step:
@@ -103,12 +105,21 @@ def take_stop(state: RequestState, message: GenerationStopped, now: float) -> St
 
 
 def take_loss(state: RequestState, message: WorkerLost, now: float) -> Step:
-    """Another worker goes on after what was received; the third attempt that is lost ends the request."""
+    """Its worker is gone, whatever it did last."""
     if state.worker != message.worker or state.completed is not None:
         return state, []
-    if state.losses + 1 >= MAX_LOSSES:
-        return end(state, Outcome.FAILED, now, reason=f"it was lost with its worker {MAX_LOSSES} times")
-    return supersede(replace(state, losses=state.losses + 1))
+    return _lose(state, now)
+
+
+def _lose(state: RequestState, now: float) -> Step:
+    """Another worker goes on after what was received; the third attempt that is lost ends the request."""
+    state = replace(state, losses=state.losses + 1)
+    if state.losses < MAX_LOSSES:
+        return supersede(state)
+    reason = f"it was lost with its worker {MAX_LOSSES} times"
+    buried = Bury(generation_command(state), reason, state.losses)
+    state, effects = end(state, Outcome.FAILED, now, reason=reason)
+    return state, [buried, *effects]
 
 
 def supersede(state: RequestState) -> Step:

@@ -44,13 +44,22 @@ class CancelAttempt:
 
 
 @dataclass(frozen=True)
+class Bury:
+    """Keep the command that nobody could work on, for who looks after it."""
+
+    command: GenerateAnswer
+    reason: str
+    attempts: int
+
+
+@dataclass(frozen=True)
 class End:
     """The terminal answer."""
 
     answer: Answer
 
 
-Effect: TypeAlias = Send | Release | KeepPrompt | CancelAttempt | End
+Effect: TypeAlias = Send | Release | KeepPrompt | CancelAttempt | Bury | End
 
 
 @dataclass(frozen=True)
