@@ -33,7 +33,8 @@ from groundswell.common.ids import CorrelationId, KeyId, RequestId, TeamId, Work
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import ANSWER_STREAM, GENERATE_ANSWER, Command
-from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
+from groundswell.orchestrator.adapters.front_desk import Desk
+from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.liveness import WorkerSigns

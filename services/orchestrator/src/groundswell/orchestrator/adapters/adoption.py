@@ -16,8 +16,9 @@ from groundswell.common.ids import CorrelationId
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import Reply
 from groundswell.orchestrator import handlers
-from groundswell.orchestrator.adapters.front_desk import Desk, ReplyRoute
+from groundswell.orchestrator.adapters.front_desk import Desk
 from groundswell.orchestrator.adapters.reply_lease import Lease, ReplyLease
+from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.ports import Orphan, Ownership, RequestLedger
 
 LOOK_EVERY_S = 2.0
