@@ -2,12 +2,14 @@
 
 import signal
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from pydantic import SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from groundswell.common.topics import ATTEMPT_CANCELLED, GENERATE_ANSWER
 from groundswell.native import ports, services
 from groundswell.native.arbiter import watcher_for
 from groundswell.native.components import Addresses
@@ -104,6 +106,20 @@ def test_threads_are_divided_among_the_copies_of_a_service(settings: StackSettin
 def test_what_cannot_be_scaled_is_refused(component: bool, copies: int) -> None:
     with pytest.raises(StackError):
         services.require_scalable(Program(name="x", command=("x",), env={}, component=component), copies)
+
+
+@pytest.mark.parametrize(("service", "copies", "idle"), [("generator", 4, None), ("generator", 6, "2 of 6")])
+def test_processes_beyond_the_partitions_are_told_of(service: str, copies: int, idle: str | None) -> None:
+    topics = [
+        replace(GENERATE_ANSWER, partitions=4),
+        replace(ATTEMPT_CANCELLED, consumers=("generator",), partitions=9),
+    ]
+    told = services.idle_copies(service, copies, topics)
+    assert (told is None) if idle is None else (told is not None and idle in told)
+
+
+def test_a_service_without_topics_of_its_own_has_no_bound() -> None:
+    assert services.idle_copies("nobody", 64) is None
 
 
 def test_programs_come_back_as_they_were_saved(settings: StackSettings) -> None:

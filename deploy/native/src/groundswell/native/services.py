@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterable, Mapping
 
 from groundswell.common.settings import PREFIX
+from groundswell.common.topics import CATALOGUE, Event, Topic
 from groundswell.native import credentials
 from groundswell.native.budget import thread_budget
 from groundswell.native.components import Addresses
@@ -144,6 +145,22 @@ def require_scalable(program: Program, copies: int) -> None:
         raise StackError(f"{program.name} is one process on one machine: only services can be scaled")
     if not 0 <= copies <= MOST_COPIES:
         raise StackError(f"N={copies} is not between 0 and {MOST_COPIES}")
+
+
+def idle_copies(service: str, copies: int, catalogue: Iterable[Topic] = CATALOGUE) -> str | None:
+    """What to say of processes that would have nothing to do: a partition feeds one process at a time."""
+    shared = [
+        topic.partitions
+        for topic in catalogue
+        if service in topic.consumers and not (isinstance(topic, Event) and topic.broadcast)
+    ]
+    busy = max(shared, default=copies)
+    if copies <= busy:
+        return None
+    return (
+        f"{service} reads topics of at most {busy} partitions, so {copies - busy} of {copies} processes have nothing to "
+        "do; more partitions are set in common/topics.py"
+    )
 
 
 def share_threads(home: Home, service: str, copies: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from groundswell.native import components, demo, doctor, models, stack, tables
+from groundswell.native import components, demo, doctor, models, services, stack, tables
 from groundswell.native import settings as stack_settings
 from groundswell.native.errors import StackError
 
@@ -68,6 +68,8 @@ def scale(service: str, copies: int) -> None:
     """Run that many processes of a service."""
     pids = stack.scale(stack_settings.load().home, service, copies)
     typer.echo(f"{service}: {len(pids)} running ({', '.join(map(str, pids)) or 'none'})")
+    if idle := services.idle_copies(service, copies):
+        typer.echo(f"note: {idle}", err=True)
 
 
 @app.command()
