@@ -158,8 +158,8 @@ def idle_copies(service: str, copies: int, catalogue: Iterable[Topic] = CATALOGU
     if copies <= busy:
         return None
     return (
-        f"{service} reads topics of at most {busy} partitions, so {copies - busy} of {copies} processes have nothing to "
-        "do; more partitions are set in common/topics.py"
+        f"{service} reads topics of at most {busy} partitions, so {copies - busy} of {copies} processes have nothing "
+        "to do; more partitions are set in common/topics.py"
     )
 
 
