@@ -1,5 +1,6 @@
 """Fixtures for connected tests: the real components on loopback, shared by a session, and a database per test."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,11 @@ import pytest
 if TYPE_CHECKING:
     from groundswell.native.components import Addresses
     from groundswell.native.testing import FreshDatabase
+
+
+def pytest_configure() -> None:
+    """In the background of a shell SIGINT is ignored, by every process that a test starts and interrupts, too."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")
