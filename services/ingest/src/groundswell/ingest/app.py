@@ -11,7 +11,7 @@ from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.errors import Overloaded
-from groundswell.common.postgres import Postgres
+from groundswell.common.postgres import Postgres, heed_cancel
 from groundswell.common.runtime import Service
 from groundswell.common.topics import INGEST_DOCUMENT, INGEST_REPLIES, REMOVE_DOCUMENT
 from groundswell.ingest.adapters.postgres_documents import PostgresDocuments
@@ -63,6 +63,7 @@ class Sweep:
 
     async def run(self) -> None:
         while True:
+            heed_cancel()
             try:
                 await self._sweep()
             except Overloaded as error:

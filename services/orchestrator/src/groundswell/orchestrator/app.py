@@ -15,7 +15,7 @@ from groundswell.common.bus.consumption import listen, subscribe
 from groundswell.common.bus.readers import PartitionReader
 from groundswell.common.errors import Unavailable
 from groundswell.common.outbox import Outbox
-from groundswell.common.postgres import Postgres
+from groundswell.common.postgres import Postgres, heed_cancel
 from groundswell.common.runtime import Service
 from groundswell.common.topics import (
     ANSWER_STREAM,
@@ -150,6 +150,7 @@ class Replica:
     async def sweep(self) -> None:
         """End what nobody ended, forget what ended long ago."""
         while True:
+            heed_cancel()
             try:
                 overdue = await self._ledger.expire_overdue(OVERDUE_GRACE_S)
                 if overdue:

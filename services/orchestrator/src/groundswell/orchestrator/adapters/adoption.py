@@ -13,6 +13,7 @@ from groundswell.common.bus.readers import PartitionReader, read_until_now
 from groundswell.common.contracts.answers import RepliesAdopted
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import CorrelationId
+from groundswell.common.postgres import heed_cancel
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import Reply
 from groundswell.orchestrator import handlers
@@ -51,6 +52,7 @@ class Adoption:
         """Look for lapsed partitions until cancelled."""
         try:
             while True:
+                heed_cancel()
                 await asyncio.sleep(LOOK_EVERY_S)
                 try:
                     await self._look()

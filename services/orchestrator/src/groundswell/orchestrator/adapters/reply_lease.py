@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import structlog
 
 from groundswell.common.errors import Overloaded, Unavailable
-from groundswell.common.postgres import Postgres
+from groundswell.common.postgres import Postgres, heed_cancel
 
 BEAT_S = 2.0
 EXPIRY_S = 10.0
@@ -142,6 +142,7 @@ class ReplyLease:
     async def keep(self) -> None:
         """Beat until cancelled. Raises LeaseLost. While the server is away nobody can take the lease either."""
         while True:
+            heed_cancel()
             try:
                 if not await self.is_mine():
                     raise LeaseLost(f"reply partition {self.partition} has another owner")
