@@ -128,7 +128,8 @@ class FakeLedger:
         raise AssertionError("the front door does not write requests")
 
     async def answer(self, request_id: RequestId) -> Answer | None:
-        raise AssertionError("the front door asks for records of a team")
+        self.looked_up += 1
+        return self.records[request_id].answer
 
     async def adopt(self, ownership: Ownership) -> list[Orphan]:
         raise AssertionError("the front door does not write requests")

@@ -14,12 +14,12 @@ from groundswell.common.bus.messages import Outgoing
 from groundswell.common.contracts.generation import GenerateAnswer
 from groundswell.common.contracts.message import CommandFailed
 from groundswell.common.errors import Overloaded, Rejected, Unavailable
-from groundswell.common.ids import RequestId
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
 from groundswell.common.topics import GENERATE_ANSWER
 from groundswell.orchestrator import handlers
+from groundswell.orchestrator.adapters.following import ended_elsewhere
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run
 from groundswell.orchestrator.domain.ending import expire_anyway, give_up
 from groundswell.orchestrator.domain.placement import Placement
@@ -41,7 +41,7 @@ from groundswell.orchestrator.domain.state import (
 from groundswell.orchestrator.ports import RequestLedger
 
 STORE_RETRY_S = 0.5
-FOLLOW_EVERY_S = 0.25
+LOOK_EVERY_S = 0.25
 CONTROL_WITHIN_S = 5.0
 """How long an end waits for a broker that is away, to send its cancels."""
 
@@ -92,7 +92,7 @@ class Carrier:
         while run.state.stage != "ended":
             message, carrier = await self._next(run)
             if isinstance(message, Superseded):
-                run.items.put_nowait(await self._ended_elsewhere(run.state.request_id))
+                run.items.put_nowait(await ended_elsewhere(self._ledger, run.state.request_id))
                 return
             with span("advance request", carrier=carrier):
                 run.state, effects = advance(run.state, message, time.time())
@@ -129,7 +129,7 @@ class Carrier:
         """Send the attempt to where there is room; one that may kill its worker to where no other such one is."""
         tier, until = run.state.question.tier, run.state.question.deadline
         while self._placement.must_wait(command, tier, time.monotonic()):  # noqa: ASYNC110 - time changes it, too
-            await asyncio.sleep(FOLLOW_EVERY_S)
+            await asyncio.sleep(LOOK_EVERY_S)
         partition = self._placement.place(command, tier, time.monotonic())
         try:
             await self._publish(route, until, handlers.command(run.state, command, route.partition, partition))
@@ -188,20 +188,10 @@ class Carrier:
         while True:
             try:
                 recorded = await self._ledger.finish(state.request_id, answer, epoch=state.epoch)
-                return recorded or await self._ended_elsewhere(state.request_id)
+                return recorded or await ended_elsewhere(self._ledger, state.request_id)
             except Unavailable as error:
                 log.warning("terminal state not recorded yet", reason=error.reason)
                 await asyncio.sleep(STORE_RETRY_S)
-
-    async def _ended_elsewhere(self, request_id: RequestId) -> Answer:
-        """The terminal answer of a request that another replica carries on."""
-        while True:
-            try:
-                if (answer := await self._ledger.answer(request_id)) is not None:
-                    return answer
-            except Unavailable as error:
-                log.warning("answer not looked up yet", reason=error.reason)
-            await asyncio.sleep(FOLLOW_EVERY_S)
 
     def _first_text(self, state: RequestState, effect: Release) -> None:
         if effect.start == 0:

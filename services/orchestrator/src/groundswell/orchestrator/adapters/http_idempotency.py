@@ -1,24 +1,20 @@
 """`Idempotency-Key`: who asks again with the same key gets the answer to the request that runs or ran."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 
-import structlog
 from fastapi import Request
 
 from groundswell.common.errors import Unavailable
-from groundswell.common.ids import RequestId, TeamId
+from groundswell.common.ids import RequestId
+from groundswell.orchestrator.adapters.following import ended_elsewhere
 from groundswell.orchestrator.adapters.http_errors import ApiError, bad_request
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.ports import RequestLedger, RequestRecord
 
 HEADER = "idempotency-key"
 REPLAYED = "idempotent-replayed"
-LOOK_EVERY_S = 0.25
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
-
-log = structlog.get_logger(__name__)
 
 
 def key_of(request: Request) -> str | None:
@@ -32,23 +28,16 @@ def key_of(request: Request) -> str | None:
 class Replay:
     """The AnswerStream of a request that was accepted before, here or elsewhere: its answer, once it has one."""
 
-    def __init__(self, ledger: RequestLedger, record: RequestRecord, team: TeamId) -> None:
+    def __init__(self, ledger: RequestLedger, record: RequestRecord) -> None:
         self.record = record
         self._ledger = ledger
-        self._team = team
 
     @property
     def request_id(self) -> RequestId:
         return self.record.request_id
 
     async def __aiter__(self) -> AsyncIterator[Answer]:
-        while self.record.answer is None:
-            await asyncio.sleep(LOOK_EVERY_S)
-            try:
-                self.record = await self._ledger.get(self.request_id, self._team) or self.record
-            except Unavailable as error:
-                log.info("answer not looked up yet", reason=error.reason)
-        yield self.record.answer
+        yield self.record.answer or await ended_elsewhere(self._ledger, self.request_id)
 
     async def abandon(self) -> None:
         """Whoever asked first may still wait."""
@@ -65,4 +54,4 @@ async def replay(ledger: RequestLedger, question: Question) -> Replay:
             "Idempotency-Key: this key was used for another question. Use a new key for each question.",
             code="idempotency_key_reused",
         )
-    return Replay(ledger, record, question.caller.team)
+    return Replay(ledger, record)
