@@ -96,28 +96,33 @@ class Adoption:
         self, bus: Bus, held: Lease, orphans: Sequence[Orphan]
     ) -> tuple[PartitionReader, ReplyRoute, list[Received[Any]]]:
         """A reader that goes on where what lies there ends, and that, for the orphans."""
+        found, ends = await self._left_behind(bus, held, orphans) if orphans else ([], None)
+        reader = PartitionReader(self._replies, self._desk.hear_reply, bus.context, partition=held.partition)
+        await reader.start(ends)
+        offset: Callable[[Tier], int] = partial(_position, reader)
+        return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), found
+
+    async def _left_behind(
+        self, bus: Bus, held: Lease, orphans: Sequence[Orphan]
+    ) -> tuple[list[Received[Any]], dict[str, int]]:
+        """Void what the former owner may still write, mark where it ended, and read from where the orphans began."""
+        # In this order: what counts of the former owner's text came of replies that lie before the mark.
+        for orphan in orphans:
+            await bus.publisher.publish(handlers.stream_adopted(orphan.question, held.epoch))
+        for topic in self._replies:
+            await bus.publisher.publish(handlers.replies_adopted(topic, held.partition, held.epoch))
         offsets: dict[str, int] = {}
         for orphan in orphans:
             name = handlers.replies_of(orphan.question.tier).physical_name
             offsets[name] = min(orphan.reply_offset, offsets.get(name, orphan.reply_offset))
-        # In this order: what counts of the former owner's text came of replies that lie before the mark.
-        for orphan in orphans:
-            await bus.publisher.publish(handlers.stream_adopted(orphan.question, held.epoch))
-        if orphans:
-            for topic in self._replies:
-                await bus.publisher.publish(handlers.replies_adopted(topic, held.partition, held.epoch))
         wanted = {CorrelationId(orphan.question.request_id) for orphan in orphans}
-        found, ends = await read_until_now(
+        return await read_until_now(
             self._replies,
             held.partition,
             offsets,
             bus.context,
             wanted=lambda message: _is_marker(message) or message.envelope.correlation_id in wanted,
         )
-        reader = PartitionReader(self._replies, self._desk.hear_reply, bus.context, partition=held.partition)
-        await reader.start(ends)
-        offset: Callable[[Tier], int] = partial(_position, reader)
-        return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), found
 
     def _carry_on(
         self, orphans: Sequence[Orphan], found: Sequence[Received[Any]], route: ReplyRoute
