@@ -15,7 +15,7 @@ export GROUNDSWELL_UV := $(UV)
 export UV_PYTHON_DOWNLOADS := never
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check connected e2e bench up down reset doctor status scale restart logs lock generate provide
+.PHONY: help demo test check connected e2e bench soak up down reset doctor status scale restart logs lock generate provide
 .SILENT:
 
 help: ## list what can be made
@@ -33,7 +33,7 @@ check: $(READY) ## format, lint, types, import contracts, generated files, unit 
 	$(BIN)/mypy conftest.py libs services deploy tests
 	$(BIN)/lint-imports
 	$(BIN)/python -m groundswell.common.generate --check
-	$(PYTEST) -m "not connected and not e2e and not models"
+	$(PYTEST) -m "not connected and not e2e and not models and not soak"
 
 connected: $(READY)
 	$(STACK) provide --model minilm --model smollm2-135m
@@ -45,6 +45,10 @@ e2e: $(READY)
 
 bench: $(READY) ## measure a stack of its own, rewrite docs/bench; FIRST=1: the first demo too, from empty caches
 	$(BIN)/python tests/e2e/bench/run.py $(if $(FIRST),--first)
+
+soak: $(READY) ## break a stack of its own under load, about an hour for each round: make soak SEED=n ROUNDS=n
+	$(STACK) provide --model minilm
+	SOAK_SEED=$(SEED) SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -m soak tests/e2e/soak
 
 provide: $(READY)
 	$(STACK) provide

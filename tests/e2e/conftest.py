@@ -1,5 +1,6 @@
 """The whole stack on the null model, once for a session, in a home of its own, with a collector for its traces."""
 
+import json
 import os
 import shutil
 import signal
@@ -139,6 +140,17 @@ class Stack:
         """For each process of a service, the sum of a metric over its labels."""
         return {record.pid: _summed(name, record.port) for record in self.of(service)}
 
+    @property
+    def kafka(self) -> str:
+        """The address of the broker."""
+        ports = json.loads((self.home / "ports.json").read_text(encoding="utf-8"))
+        return f"127.0.0.1:{ports['kafka']}"
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every process can do its work and a question can be answered."""
+        return all(record.ready for record in self.processes()) and not self.missing()
+
     def missing(self) -> dict[str, str]:
         """What keeps a question from being answered, as the public port says it."""
         found: dict[str, str] = httpx.get(f"{self.url}/readyz").json()["missing"]
@@ -222,12 +234,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
 def wait_until() -> Callable[..., Any]:
     """Waits for a condition, and prints the last value seen when it does not come."""
 
-    def wait(probe: Callable[[], Any], *, within_s: float = 30.0, what: str = "condition") -> Any:
+    def wait(probe: Callable[[], Any], *, within_s: float = 30.0, what: str = "condition", every_s: float = 0.1) -> Any:
         until = time.monotonic() + within_s
         while not (seen := probe()):
             if time.monotonic() > until:
                 pytest.fail(f"{what} did not come within {within_s} s; last seen: {seen!r}")
-            threading.Event().wait(0.1)
+            threading.Event().wait(every_s)
         return seen
 
     return wait

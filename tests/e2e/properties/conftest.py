@@ -99,15 +99,13 @@ def ask_beside(stack: Any) -> Callable[..., Client]:
 def _recovered(stack: Any, wait_until: Callable[..., Any]) -> Iterator[None]:
     """The next test finds everything ready, whatever this one broke."""
     yield
-    wait_until(lambda: all(record.ready for record in stack.processes()), what="every process ready", within_s=60)
-    wait_until(lambda: not stack.missing(), what="the public port ready", within_s=60)
+    wait_until(lambda: stack.is_whole, what="every process and the public port ready", within_s=60)
 
 
 @pytest.fixture
 def kafka(stack: Any) -> str:
     """The address of the stack's broker."""
-    ports = json.loads((stack.home / "ports.json").read_text(encoding="utf-8"))
-    return f"127.0.0.1:{ports['kafka']}"
+    return str(stack.kafka)
 
 
 @pytest.fixture

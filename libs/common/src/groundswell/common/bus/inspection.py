@@ -1,5 +1,7 @@
 """What lies on a topic and how far a group is: for eyes, never for work."""
 
+from collections.abc import Sequence
+
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 
 from groundswell.common.bus.admin import connected_admin
@@ -33,6 +35,17 @@ async def committed_offsets(bootstrap: str, group: str) -> dict[str, dict[int, i
         if committed.offset >= 0:
             found.setdefault(partition.topic, {})[partition.partition] = committed.offset
     return found
+
+
+async def end_offsets(bootstrap: str, topics: Sequence[str]) -> dict[str, dict[int, int]]:
+    """Where each topic ends now: the offset of its next record, by topic and partition."""
+    consumer = AIOKafkaConsumer(bootstrap_servers=bootstrap)
+    await consumer.start()
+    try:
+        found = {topic: await _ends(consumer, topic) for topic in topics}
+    finally:
+        await consumer.stop()
+    return {topic: {at.partition: end for at, end in ends.items()} for topic, ends in found.items()}
 
 
 async def _ends(consumer: AIOKafkaConsumer, topic: str) -> dict[TopicPartition, int]:
