@@ -1,4 +1,7 @@
-"""`make bench`: takes the measures of the project on a stack of its own, and writes docs/bench."""
+"""`make bench`: takes the measures of the project, and writes docs/bench.
+
+Each kind of measure brings what it needs: the bus a broker, the demo and the questions a whole stack.
+"""
 
 import argparse
 import sys
@@ -6,33 +9,48 @@ import time
 from collections.abc import Collection
 from pathlib import Path
 
+from delivery import taking as delivery
+from delivery.numbers import Part2
+from delivery.page import page as delivery_page
+
 from measures import demo_runs, pages, processes, results
 from measures.circumstances import beginning
+from measures.measured import Frozen, read, write
 from measures.own_stack import OwnStack, forget_other_stacks, own_stack
 from measures.questions import ask_all, read_questions
 
 CHECKOUT = Path(__file__).parents[3]
 FOLDER = CHECKOUT / "docs" / "bench"
-NUMBERS = FOLDER / "part-1.json"
+NUMBERS, DELIVERY_NUMBERS = FOLDER / "part-1.json", FOLDER / "part-2.json"
 DEMO, PROCESSES, QUESTIONS = "demo", "processes", "questions"
-MEASURES = (DEMO, PROCESSES, QUESTIONS)
+ON_A_STACK = (DEMO, PROCESSES, QUESTIONS)
+ON_A_BROKER = delivery.MEASURES
+MEASURES = (*ON_A_STACK, *ON_A_BROKER)
 
 
 def main() -> int:
     options = _options()
     if options.page:
         _keep()
+        _keep_delivery()
         return 0
     forget_other_stacks()
+    wanted = options.only or MEASURES
     try:
         if options.first:
             _keep(first_demo=_first_demo())
-        with own_stack(CHECKOUT) as stack:
-            _measure(stack, options.only or MEASURES)
+        if options.quick:
+            _show_delivery(wanted)
+            return 0
+        for name, numbers in delivery.take(_among(ON_A_BROKER, wanted), delivery.Extent(), CHECKOUT, tell):
+            _keep_delivery(**{name: numbers})
+        if on_a_stack := _among(ON_A_STACK, wanted):
+            with own_stack(CHECKOUT) as stack:
+                _measure(stack, on_a_stack)
     except KeyboardInterrupt:
         tell("interrupted; what was measured completely is kept")
         return 130
-    tell(f"written: {NUMBERS.relative_to(CHECKOUT)} and {FOLDER.relative_to(CHECKOUT)}/README.md")
+    tell(f"written: {FOLDER.relative_to(CHECKOUT)}")
     return 0
 
 
@@ -40,10 +58,24 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--first", action="store_true", help="also the first make demo, on empty caches")
     parser.add_argument(
-        "--page", action="store_true", help="only write the page again, from the numbers that are there"
+        "--page", action="store_true", help="only write the pages again, from the numbers that are there"
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="the bus alone, with few messages: the page is shown and nothing written"
     )
     parser.add_argument("--only", action="append", choices=MEASURES, help="this measure alone; may be repeated")
     return parser.parse_args()
+
+
+def _among(measures: Collection[str], wanted: Collection[str]) -> tuple[str, ...]:
+    return tuple(name for name in measures if name in wanted)
+
+
+def _show_delivery(wanted: Collection[str]) -> None:
+    taken = Part2()
+    for name, numbers in delivery.take(_among(ON_A_BROKER, wanted), delivery.QUICK, CHECKOUT, tell):
+        taken = taken.model_copy(update={name: numbers})
+    sys.stdout.write(delivery_page(taken))
 
 
 def _first_demo() -> results.Demo:
@@ -92,11 +124,17 @@ def _questions(stack: OwnStack) -> results.Questions:
     return ask_all(stack, read_questions(Path(__file__).with_name("questions.txt")), tell)
 
 
-def _keep(**taken: results.Frozen) -> None:
+def _keep(**taken: Frozen) -> None:
     """Written after each measure, so that an interruption costs only the one that runs."""
-    together = results.read(NUMBERS).model_copy(update=taken)
-    results.write(NUMBERS, together)
+    together = read(NUMBERS, results.Results).model_copy(update=taken)
+    write(NUMBERS, together)
     (FOLDER / "README.md").write_text(pages.page(together), encoding="utf-8")
+
+
+def _keep_delivery(**taken: Frozen) -> None:
+    together = read(DELIVERY_NUMBERS, Part2).model_copy(update=taken)
+    write(DELIVERY_NUMBERS, together)
+    (FOLDER / "delivery.md").write_text(delivery_page(together), encoding="utf-8")
 
 
 def tell(line: str) -> None:

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from measures.measured import Circumstances, read, spread, write
 from measures.pages import page
 from measures.processes import parse_pss, together
-from measures.results import Circumstances, Demo, DemoRun, Processes, Questions, Results, read, spread, write
+from measures.results import Demo, DemoRun, Processes, Questions, Results
 
 AT = Circumstances(
     date="2026-01-01", commit="abc", machine="one", versions={"python": "3.11"}, load_before=0.1, load_after=1.2
@@ -45,9 +46,9 @@ ALL = Results(
 
 def test_numbers_survive_being_written(tmp_path: Path) -> None:
     path = tmp_path / "bench" / "numbers.json"
-    assert read(path) == Results()
+    assert read(path, Results) == Results()
     write(path, ALL)
-    assert read(path) == ALL
+    assert read(path, Results) == ALL
 
 
 def test_the_page_says_every_measure_and_the_load_beside_it() -> None:

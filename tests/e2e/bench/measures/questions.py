@@ -11,8 +11,9 @@ from typing import Any
 from openai import APIError, OpenAI
 
 from measures.circumstances import beginning
+from measures.measured import Spread, spread
 from measures.own_stack import OwnStack
-from measures.results import Questions, Spread, spread
+from measures.results import Questions
 
 ASSISTANT = "docs-qa"
 PATIENCE_S = 120.0

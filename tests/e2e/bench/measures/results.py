@@ -1,33 +1,6 @@
-"""The numbers of one part of the project, as docs/bench keeps them, each measure with its circumstances."""
+"""The numbers of part 1 of the project, as docs/bench keeps them, each measure with its circumstances."""
 
-from collections.abc import Sequence
-from pathlib import Path
-from statistics import quantiles
-
-from pydantic import BaseModel, ConfigDict
-
-
-class Frozen(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Circumstances(Frozen):
-    """When, on what and beside what a measure was taken. Load averages are those of one minute."""
-
-    date: str
-    commit: str
-    machine: str
-    versions: dict[str, str]
-    load_before: float
-    load_after: float
-
-
-class Spread(Frozen):
-    """Median and 95th percentile of `count` values, in the unit of the values."""
-
-    p50: float
-    p95: float
-    count: int
+from measures.measured import Circumstances, Frozen, Spread
 
 
 class DemoRun(Frozen):
@@ -83,20 +56,3 @@ class Results(Frozen):
     demo: Demo | None = None
     processes: Processes | None = None
     questions: Questions | None = None
-
-
-def read(path: Path) -> Results:
-    return Results.model_validate_json(path.read_bytes()) if path.exists() else Results()
-
-
-def write(path: Path, results: Results) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(results.model_dump_json(indent=1) + "\n", encoding="utf-8")
-
-
-def spread(values: Sequence[float]) -> Spread:
-    """Percentiles interpolate between neighbours. Raises ValueError without a value."""
-    if not values:
-        raise ValueError("there is no spread of no values")
-    cuts = quantiles(values, n=20, method="inclusive") if len(values) > 1 else [values[0]] * 19
-    return Spread(p50=round(cuts[9], 1), p95=round(cuts[18], 1), count=len(values))
