@@ -56,6 +56,8 @@ def test_a_service_learns_its_own_credentials_and_nobody_elses(settings: StackSe
         assert "admin-password" not in text
         assert {role for role in ROLES if f"{role}-password" in text} == {service} & set(ROLES)
         assert ("index-key" in text) is (service in ("embedder", "retriever"))
+        assert ("file:///blobs" in text) is (service in ("embedder", "ingest", "orchestrator"))
+        assert f"CLAIM_STORE_URL='{(settings.home.path / 'claims').as_uri()}'" in text
 
 
 def test_env_files_are_for_their_owner_only(settings: StackSettings) -> None:

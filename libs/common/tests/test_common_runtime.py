@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from groundswell.common.blobs import Blobs
 from groundswell.common.bus.admin import ensure_topics
 from groundswell.common.testing.bench import SERVICE, Ask, Bench, Line, bench_on
 from groundswell.common.testing.compliance import (
@@ -35,6 +36,23 @@ async def alive(running: RunningService) -> bool:
 async def test_a_service_complies_with_the_spec(bench: Bench, tmp_path: Path) -> None:
     await ensure_topics(bench.kafka)
     await assert_complies(tiny(tmp_path, bench.kafka, bench.line.name))
+
+
+async def test_a_service_finds_what_lies_in_its_claim_store(components: Any, tmp_path: Path) -> None:
+    store = (tmp_path / "claims").as_uri()
+    async with bench_on(components.kafka, blobs=Blobs(store)) as bench:
+        await ensure_topics(bench.kafka)
+        await bench.publisher.publish(bench.ask(1, payload=Ask(number=1, note="x" * 2_000_000)))
+        async with tiny(tmp_path, bench.kafka, bench.line.name, GROUNDSWELL_CLAIM_STORE_URL=store).started():
+            await bench.until_answered(1)
+
+
+async def test_a_claim_store_that_is_none_is_named(tmp_path: Path) -> None:
+    async with tiny(tmp_path, "127.0.0.1:1", GROUNDSWELL_CLAIM_STORE_URL="hush").started() as running:
+        assert await running.exited() == 2
+    (line,) = running.log().strip().splitlines()
+    assert "GROUNDSWELL_CLAIM_STORE_URL" in line
+    assert "hush" not in line
 
 
 async def test_a_service_waits_for_kafka_and_goes_on_by_itself(stopped_kafka: Any, tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ _MODEL_USERS = ("ingest", "embedder", "retriever", "generator", "orchestrator")
 _LANGUAGE_MODEL_USERS = ("generator", "orchestrator")
 _DECIDED_HERE = (
     "API_KEY",
+    "CLAIM_STORE_URL",
     "CPU_BUDGET",
     "HOME",
     "HTTP_FD",
@@ -83,6 +84,7 @@ def _variables(
 ) -> Iterable[tuple[str, str]]:
     yield "HOME", str(settings.home.path)
     yield "KAFKA", where.kafka
+    yield "CLAIM_STORE_URL", settings.claim_store_url or (settings.home.path / "claims").as_uri()
     if service in dsns:
         yield "POSTGRES_URL", dsns[service]
     if service in _WEAVIATE_USERS:
@@ -122,13 +124,14 @@ def _program(service: str, settings: StackSettings) -> Program:
 def _environment(service: str, settings: StackSettings, shell: Mapping[str, str]) -> dict[str, str]:
     """A few plain variables of the shell, and its GROUNDSWELL_ ones that the env files do not decide.
 
-    Credentials of a given object store go to those that use it. The real environment wins over an env file, so an
+    Credentials of given object stores go to those that use one. The real environment wins over an env file, so an
     administrator's database URL in the shell must not get here.
     """
     decided = {f"{PREFIX}{name}" for name in _DECIDED_HERE}
     env = {name: shell[name] for name in _PASSED_ON if name in shell}
     env |= {name: value for name, value in shell.items() if name.startswith(PREFIX) and name not in decided}
-    if service in _BLOB_USERS and settings.object_store_url is not None:
+    blobs_elsewhere = service in _BLOB_USERS and settings.object_store_url is not None
+    if blobs_elsewhere or settings.claim_store_url is not None:
         env |= {name: value for name, value in shell.items() if name.startswith("AWS_")}
     threads = str(thread_budget(settings.cpu_budget).get(service, 1))
     return env | {

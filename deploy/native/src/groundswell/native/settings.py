@@ -24,6 +24,7 @@ class StackSettings(BaseSettings):
     weaviate_api_key: SecretStr | None = None
     postgres_url: SecretStr | None = None
     object_store_url: str | None = None
+    claim_store_url: str | None = None
     models: Path = Field(default_factory=default_models_folder)
     model: str = "qwen2.5-0.5b"
     """The language model that the generators run; `null` answers without one."""

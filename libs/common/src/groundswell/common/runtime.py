@@ -17,6 +17,8 @@ from typing import Protocol
 
 import structlog
 
+from groundswell.common.blobs import Blobs
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.connection import Bus, Subscription
 from groundswell.common.bus.health import health_app
 from groundswell.common.errors import Misconfigured, Overloaded
@@ -93,11 +95,13 @@ def run(name: str, build: Callable[[], Service]) -> None:
 class _Process:
     def __init__(self, service: Service) -> None:
         self._service = service
+        self._claims = _claims(service.settings)
         self._bus = Bus(
             service.settings.kafka,
             service=service.name,
             subscriptions=service.subscriptions,
             session_s=service.settings.session_s,
+            claims=self._claims,
         )
         self._missing: dict[str, str] = dict.fromkeys(("kafka", *service.resources), "not opened yet")
         self._opened: list[str] = []
@@ -150,7 +154,7 @@ class _Process:
         await self._retry(self._service.name, self._prepare)
         await self._retry("kafka", self._start_bus)
         self._connected = True
-        for work in self._service.background:
+        for work in (*self._service.background, self._sweep_claims):
             self._spawn(work)
         self._working = True
         log.info("working")
@@ -161,6 +165,9 @@ class _Process:
 
     async def _start_bus(self) -> None:
         self._tasks.update(await self._bus.start())
+
+    async def _sweep_claims(self) -> None:
+        await self._claims.sweep(self._service.name)
 
     async def _retry(self, name: str, attempt: Callable[[], Awaitable[None]]) -> None:
         while True:
@@ -213,6 +220,13 @@ class _Process:
 
     def _spawn(self, work: Callable[[], Awaitable[None]]) -> None:
         self._tasks.add(asyncio.create_task(_run(work)))
+
+
+def _claims(settings: ServiceSettings) -> Claims:
+    try:
+        return Claims(Blobs(settings.claim_store_url) if settings.claim_store_url else None)
+    except Misconfigured as error:
+        raise Misconfigured(f"GROUNDSWELL_CLAIM_STORE_URL: {error}") from None
 
 
 def _listen(port: int) -> socket.socket:

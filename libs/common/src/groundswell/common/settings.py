@@ -46,6 +46,8 @@ class ServiceSettings(_Settings):
     session_s: float = Field(default=10.0, ge=1, le=60)
     """How long a process that died keeps its partitions."""
     otlp_endpoint: str | None = None
+    claim_store_url: str | None = None
+    """Where messages lie that their topics do not take; without it they are rejected."""
 
     @classmethod
     def load(cls, service: str) -> Self:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sequence
 
 from groundswell.common.bus.admin import missing_topics
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.consumption import BroadcastSubscription, Consumption, EventSubscription
 from groundswell.common.bus.dead_letters import DeadLetters
@@ -31,15 +32,17 @@ class Bus:
         service: str,
         subscriptions: Sequence[Subscription] = (),
         session_s: float = SESSION_S,
+        claims: Claims | None = None,
     ) -> None:
         clock = BrokerClock()
-        self.publisher = Publisher(bootstrap, service=service, clock=clock)
+        self.publisher = Publisher(bootstrap, service=service, clock=clock, claims=claims)
         self.context = BusContext(
             bootstrap=bootstrap,
             service=service,
             publisher=self.publisher,
             clock=clock,
             dead_letters=DeadLetters(self.publisher, service=service),
+            claims=self.publisher.claims,
             session_s=session_s,
         )
         self._sources = [

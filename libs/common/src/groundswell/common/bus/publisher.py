@@ -9,6 +9,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.closing import close_producer
 from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope, RawHeaders
@@ -29,9 +30,13 @@ log = structlog.get_logger(__name__)
 
 
 class Publisher:
-    """One producer of a process. A failed publish may still arrive later: effects are idempotent by message id."""
+    """One producer of a process. A failed publish may still arrive later: effects are idempotent by message id.
 
-    def __init__(self, bootstrap: str, *, service: str, clock: BrokerClock) -> None:
+    What a topic does not take goes into the object store of `claims`, and a reference to it on the topic.
+    """
+
+    def __init__(self, bootstrap: str, *, service: str, clock: BrokerClock, claims: Claims | None = None) -> None:
+        self.claims = claims or Claims(None)
         self._bootstrap = bootstrap
         self._service = service
         self._clock = clock
@@ -63,7 +68,8 @@ class Publisher:
     async def publish(self, message: Outgoing, more_headers: RawHeaders | None = None) -> None:
         """Publish and wait for the broker.
 
-        Raises Unavailable at the deadline; Rejected if the message is too large, or its topic or partition is none.
+        Raises Unavailable at the deadline or without the object store that the message needs; Rejected if it is too
+        large, or its topic or partition is none.
         """
         now = time.time()
         envelope = self._envelope(message, now)
@@ -74,11 +80,14 @@ class Publisher:
             Attribute.ATTEMPT: envelope.attempt,
         }
         with producer_span(message.topic, attributes) as trace:
+            payload = message.payload.model_dump_json().encode()
+            value, claim = await self.claims.check_in(message.topic, message.message_id, payload)
             await self.publish_raw(
                 message.topic,
-                message.payload.model_dump_json().encode(),
+                value,
                 [
                     *envelope.to_headers(),
+                    *claim,
                     *((name, value.encode()) for name, value in trace.items()),
                     *(more_headers or ()),
                 ],

@@ -14,7 +14,7 @@ from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Hear
 from groundswell.common.bus.messages import Received
 from groundswell.common.bus.watchdog import PATIENCE_S, watch
-from groundswell.common.bus.work import BusContext, Record, observed, until_taken
+from groundswell.common.bus.work import BusContext, Record, observed, until_done
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.topics import Event, Topic
 
@@ -50,6 +50,7 @@ class PartitionReader:
         self._partition = partition
         self._patience_s = patience_s
         self._taken = 0
+        self._waits_for_value = False
         self._positions: dict[str, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
         self._stopping = False
@@ -85,7 +86,7 @@ class PartitionReader:
         """Hear until `stop`. Raises StandsStill: only a new process helps."""
         assert self._consumer is not None  # noqa: S101 - start() came first
         self._idle.clear()
-        watching = asyncio.create_task(watch(self._consumer, taken=lambda: self._taken, patience_s=self._patience_s))
+        watching = asyncio.create_task(self._watch(self._consumer))
         try:
             while not self._stopping:
                 if watching.done():
@@ -94,6 +95,14 @@ class PartitionReader:
         finally:
             watching.cancel()
             self._idle.set()
+
+    async def _watch(self, consumer: AIOKafkaConsumer) -> None:
+        await watch(
+            consumer,
+            taken=lambda: self._taken,
+            free=lambda: not self._waits_for_value,
+            patience_s=self._patience_s,
+        )
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
         fetched = await consumer.getmany(timeout_ms=POLL_MS)
@@ -138,19 +147,27 @@ class PartitionReader:
     async def _one(self, record: Record) -> None:
         topic = self._topics[record.topic]
         try:
-            message = decode(record, topic.by_type, self._context.clock)
+            message = decode(await self._redeemed(record), topic.by_type, self._context.clock)
         except Rejected as rejection:
             await self._not_understood(topic, record, rejection.reason)
             return
         with observed(message):
             await self._hear(message)
 
+    async def _redeemed(self, record: Record) -> Record:
+        # In order: while the object store is away, what lies behind this record waits too.
+        self._waits_for_value = True
+        try:
+            return await until_done(lambda: self._context.claims.redeem(record))
+        finally:
+            self._waits_for_value = False
+
     async def _not_understood(self, topic: Topic, record: Record, reason: str) -> None:
         broadcast = isinstance(topic, Event) and topic.broadcast
         if broadcast or self._context.service not in topic.consumers:
             log.warning("record not understood", topic=record.topic, offset=record.offset, reason=reason)
             return
-        await until_taken(lambda: self._context.dead_letters.bury(topic, record, reason=reason, attempts=0))
+        await until_done(lambda: self._context.dead_letters.bury(topic, record, reason=reason, attempts=0))
 
 
 async def read_until_now(
@@ -176,9 +193,8 @@ async def read_until_now(
         while any([await consumer.position(place) < end for place, end in ends.items()]):
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
             read = [record for place, records in fetched.items() for record in records if record.offset < ends[place]]
-            found += [
-                message for record in read if (message := _readable(by_name, record, context)) and wanted(message)
-            ]
+            messages = [await _readable(by_name, record, context) for record in read]
+            found += [message for message in messages if message is not None and wanted(message)]
     return found, {place.topic: end for place, end in ends.items()}
 
 
@@ -195,9 +211,9 @@ async def _reading(context: BusContext) -> AsyncIterator[AIOKafkaConsumer]:
         await close_consumer(consumer, STOP_WITHIN_S)
 
 
-def _readable(topics: Mapping[str, Topic], record: Record, context: BusContext) -> Received[Any] | None:
+async def _readable(topics: Mapping[str, Topic], record: Record, context: BusContext) -> Received[Any] | None:
     try:
-        return decode(record, topics[record.topic].by_type, context.clock)
+        return decode(await context.claims.redeem(record), topics[record.topic].by_type, context.clock)
     except Rejected:
         return None
 

@@ -9,11 +9,12 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import structlog
 from aiokafka import ConsumerRecord
 
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Consumption
@@ -35,6 +36,7 @@ FIRST_BACKOFF_S = 0.2
 SESSION_S = 10.0
 
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 Item: TypeAlias = tuple[Record, Received[Any]]
 """A record that could be read, with what it says."""
@@ -49,6 +51,7 @@ class BusContext:
     publisher: Publisher
     clock: BrokerClock
     dead_letters: DeadLetters
+    claims: Claims
     session_s: float = SESSION_S
     """How long a consumer that died keeps its partitions."""
 
@@ -85,7 +88,8 @@ class Work:
 
     async def _readable(self, record: Record) -> Item | None:
         try:
-            message = decode(record, self._consumption.topic.by_type, self._context.clock)
+            whole = await until_done(lambda: self._context.claims.redeem(record))
+            message = decode(whole, self._consumption.topic.by_type, self._context.clock)
         except Rejected as rejection:
             await self._bury(record, rejection.reason, attempts=0)
             await self._tell_sender(record, rejection.reason)
@@ -196,7 +200,7 @@ class Work:
 
     async def _bury(self, record: Record, reason: str, attempts: int) -> None:
         dead_letters, topic = self._context.dead_letters, self._consumption.topic
-        await until_taken(lambda: dead_letters.bury(topic, record, reason=reason, attempts=attempts))
+        await until_done(lambda: dead_letters.bury(topic, record, reason=reason, attempts=attempts))
 
     async def _answer(self, message: Received[Any], payload: Message) -> None:
         if message.envelope.reply_to is not None:
@@ -215,7 +219,7 @@ class Work:
 
     async def _send_outcome(self, outgoing: Outgoing) -> None:
         try:
-            await until_taken(lambda: self._context.publisher.publish(outgoing))
+            await until_done(lambda: self._context.publisher.publish(outgoing))
         except Rejected as rejection:
             log.warning("nobody can be told the outcome", topic=outgoing.topic, reason=rejection.reason)
 
@@ -252,10 +256,11 @@ def observed(message: Received[Any], started_ns: int | None = None) -> Iterator[
         yield
 
 
-async def until_taken(publish: Callable[[], Awaitable[None]]) -> None:
-    """Repeat a publish until Kafka takes it: the record that caused it stays uncommitted meanwhile."""
+async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:
+    """Repeat `attempt` until what it needs is there: the record that caused it stays uncommitted meanwhile."""
     while True:
         try:
-            return await publish()
+            return await attempt()
         except Overloaded as overload:
+            log.info("waiting", reason=overload.reason, retry_after_s=overload.retry_after_s)
             await asyncio.sleep(overload.retry_after_s)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import structlog
 from opentelemetry.trace import SpanKind
 
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.bus.publisher import Publisher
@@ -59,9 +60,12 @@ class Outbox:
     async def add(self, connection: Connection, message: Outgoing) -> OutboxRow:
         """Write `message` in the transaction of `connection`, leased to the caller.
 
-        A deadline of infinity is none. Raises psycopg's UniqueViolation if the message was added before.
+        A deadline of infinity is none. A message that its topic does not take is put into the object store first: its
+        row holds the reference. Raises psycopg's UniqueViolation if the message was added before, Unavailable without
+        the object store, Rejected if the message is larger than any may be.
         """
-        return await self._rows.insert(connection, message, self._lease_s)
+        claims = self._by[0].claims if self._by is not None else Claims(None)
+        return await self._rows.insert(connection, message, self._lease_s, claims)
 
     async def publish_now(self, *rows: OutboxRow, within_s: float = LEASE_S) -> bool:
         """Publish rows whose transaction has committed, in the order given, and delete them.

@@ -9,6 +9,7 @@ from typing import Any, LiteralString
 from psycopg import sql
 from psycopg.types.json import Json
 
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.ids import MessageId
@@ -102,16 +103,23 @@ class OutboxRows:
         self._source = f"groundswell/{schema}"
         self._table = sql.Identifier(schema, "outbox")
 
-    async def insert(self, connection: Connection, message: Outgoing, lease_s: float) -> OutboxRow:
-        """Write `message`, leased to the caller. Raises psycopg's UniqueViolation if its id is there already."""
+    async def insert(self, connection: Connection, message: Outgoing, lease_s: float, claims: Claims) -> OutboxRow:
+        """Write `message`, leased to the caller.
+
+        Raises psycopg's UniqueViolation if its id is there already; Unavailable without the object store that a
+        message needs which its topic does not take, Rejected if it is larger than any may be.
+        """
+        value, claim = await claims.check_in(
+            message.topic, message.message_id, message.payload.model_dump_json().encode()
+        )
         now, leased_until = time.time(), time.monotonic() + lease_s
-        headers = self._headers(message)
+        headers = self._headers(message) | {name: value.decode() for name, value in claim}
         values = {
             "message_id": message.message_id,
             "topic": message.topic,
             "partition": message.partition,
             "key": message.key,
-            "payload": message.payload.model_dump_json().encode(),
+            "payload": value,
         }
         remaining_s = message.deadline - now
         # Finite deadlines count on the database's clock, which every sweeper shares.

@@ -7,7 +7,9 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
+from groundswell.common.blobs import Blobs
 from groundswell.common.bus.admin import delete_topics, ensure_topics
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.connection import Bus, Subscription
@@ -34,10 +36,12 @@ class Ask(Message):
 
 class Answered(Message):
     number: int
+    note: str = ""
 
 
 class Told(Message):
     number: int
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +91,10 @@ class Bench:
     publisher: Publisher
 
     @property
+    def claims(self) -> Claims:
+        return self.publisher.claims
+
+    @property
     def command(self) -> Command:
         return self.line.command
 
@@ -120,7 +128,7 @@ class Bench:
         self, *subscriptions: Subscription, service: str = SERVICE, drain_s: float = 5.0
     ) -> AsyncIterator[Bus]:
         """A started bus with `subscriptions`; stopped at the end."""
-        bus = Bus(self.kafka, service=service, subscriptions=subscriptions, session_s=SESSION_S)
+        bus = Bus(self.kafka, service=service, subscriptions=subscriptions, session_s=SESSION_S, claims=self.claims)
         try:
             await bus.publisher.start()
             tasks = await bus.start()
@@ -135,7 +143,7 @@ class Bench:
         """Everything on the reply topic."""
         replies = self.line.replies
         records = await records_on(self.kafka, replies.physical_name)
-        return [decode(record, replies.by_type, BrokerClock()) for record in records]
+        return [decode(await self.claims.redeem(record), replies.by_type, BrokerClock()) for record in records]
 
     async def answered(self) -> list[int]:
         """The numbers that were answered, sorted, with repetitions."""
@@ -177,11 +185,14 @@ class Bench:
 
 
 @asynccontextmanager
-async def bench_on(kafka: str, *, partitions: int = 1, line: Line | None = None) -> AsyncIterator[Bench]:
-    """A bench with `line`, or one of its own with topics of `partitions` partitions."""
+async def bench_on(
+    kafka: str, *, partitions: int = 1, line: Line | None = None, blobs: Blobs | None = None
+) -> AsyncIterator[Bench]:
+    """A bench with `line`, or one of its own with topics of `partitions` partitions. Claims lie in `blobs`."""
     line = line or Line.new(partitions)
     await ensure_topics(kafka, physical_topics(line.topics))
-    publisher = Publisher(kafka, service=SERVICE, clock=BrokerClock())
+    claims = Claims(blobs, line.topics)
+    publisher = Publisher(kafka, service=SERVICE, clock=BrokerClock(), claims=claims)
     await publisher.start()
     try:
         yield Bench(kafka, line, publisher)
