@@ -12,7 +12,7 @@ from groundswell.common.testing.compliance import ServiceUnderTest, assert_compl
 if TYPE_CHECKING:
     from groundswell.native.components import Addresses
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
 
 
 async def test_the_generator_complies_with_the_spec(components: "Addresses", tmp_path: Path) -> None:

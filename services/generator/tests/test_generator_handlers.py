@@ -100,8 +100,8 @@ async def begun(
     return stream, [(await anext(stream)).payload for _ in range(1 + tokens)]
 
 
-def cancel(attempt: int = 1, epoch: int = 0) -> Received[AttemptCancelled]:
-    return received(AttemptCancelled(request_id=REQUEST, attempt=attempt, epoch=epoch))
+def cancel(attempt: int = 1, epoch: int = 0, but_of: WorkerId | None = None) -> Received[AttemptCancelled]:
+    return received(AttemptCancelled(request_id=REQUEST, attempt=attempt, epoch=epoch, but_of=but_of))
 
 
 async def test_admission_comes_first_then_tokens_then_the_outcome() -> None:
@@ -176,6 +176,17 @@ async def test_a_cancel_of_a_superseded_owner_or_attempt_changes_nothing() -> No
     await cancel_attempt(cancel(attempt=9, epoch=3), deps=deps)
     await cancel_attempt(cancel(attempt=1, epoch=4), deps=deps)
     assert isinstance((await all_of(stream))[-1], AnswerCompleted)
+
+
+async def test_who_admitted_an_attempt_goes_on_with_it_and_others_let_it_go() -> None:
+    owner, other = await generation(token_delay_s=FAR), await generation()
+    other.worker = WorkerId("w2")
+    await begun(owner, command(attempt=2))
+    for worker in (owner, other):
+        await cancel_attempt(cancel(attempt=2, but_of=owner.worker), deps=worker)
+    assert [run.outcome for run in owner.attempts.running()] == [None]
+    assert stopped_before_it_ran(received(command(attempt=1)), deps=owner), "what came before is over"
+    assert stopped_before_it_ran(received(command(attempt=2)), deps=other)
 
 
 async def test_a_cancel_that_came_before_its_command_holds() -> None:

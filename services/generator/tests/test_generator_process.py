@@ -41,10 +41,10 @@ from groundswell.common.topics import ATTEMPT_CANCELLED, GENERATE_ANSWER, ORCHES
 if TYPE_CHECKING:
     from groundswell.native.components import Addresses
 
-pytestmark = [pytest.mark.connected, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.connected, pytest.mark.timeout(240)]
 
 PARTITION = 7
-PATIENCE_S = 30.0
+PATIENCE_S = 90.0
 LONG = "word " * 2000
 
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from groundswell.native.components import Addresses
     from groundswell.native.testing import FreshDatabase
 
-pytestmark = [pytest.mark.connected, pytest.mark.models, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.connected, pytest.mark.models, pytest.mark.timeout(240)]
 
 
 async def test_ingest_complies_with_the_spec(

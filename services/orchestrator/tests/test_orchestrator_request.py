@@ -38,6 +38,7 @@ from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
     Abandoned,
     Began,
+    BindAttempt,
     Bury,
     CancelAttempt,
     DeadlinePassed,
@@ -462,6 +463,14 @@ def test_tokens_of_another_attempt_or_worker_and_doubled_ones_change_nothing() -
     before = life.state
     life.hear(tokens(0, "Yes"), tokens(1, "no", attempt=2), tokens(1, "no", worker=WorkerId("worker-2")))
     assert replace(life.state, marks={}) == replace(before, marks={})
+
+
+def test_a_second_worker_that_admits_the_attempt_is_told_to_let_it_go() -> None:
+    life = Life()
+    life.until_generating()
+    assert life.hear(admitted()) == [BindAttempt(WORKER, doubled=False)]
+    assert life.hear(admitted()) == []
+    assert life.hear(admitted(worker=WorkerId("worker-2"))) == [BindAttempt(WORKER, doubled=True)]
 
 
 def test_a_gap_in_the_tokens_fails_the_request_rather_than_its_text() -> None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from groundswell.native.components import Addresses
     from groundswell.native.testing import FreshDatabase
 
-pytestmark = [pytest.mark.connected, pytest.mark.models, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.connected, pytest.mark.models, pytest.mark.timeout(240)]
 INGEST_MIGRATIONS = Path(__file__).parents[2] / "ingest" / "src" / "groundswell" / "ingest" / "migrations"
 
 

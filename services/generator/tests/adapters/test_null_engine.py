@@ -1,4 +1,6 @@
 import asyncio
+from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 
@@ -103,3 +105,24 @@ async def test_stopping_fails_what_runs() -> None:
     await engine.stop()
     assert await rest_of(heard) == [Failed("the engine was stopped")]
     assert not engine.ready
+
+
+async def test_all_that_runs_gets_a_token_in_each_step_and_what_joins_begins_with_the_next() -> None:
+    engine, order = NullEngine(), list[str]()
+    ended = asyncio.Event()
+
+    def listens(name: str, joins: Callable[[], None]) -> Callable[[EngineEvent], None]:
+        def tell(event: EngineEvent) -> None:
+            if isinstance(event, Tokens):
+                order.append(name)
+                if len(order) == 1:
+                    joins()
+            elif isinstance(event, Finished) and name == "b":
+                ended.set()
+
+        return tell
+
+    second = replace(job("one two three"), key=replace(KEY, attempt=2))
+    engine.submit(job("one two three"), listens("a", lambda: engine.submit(second, listens("b", lambda: None))))
+    await ended.wait()
+    assert "".join(order) == "aababb"

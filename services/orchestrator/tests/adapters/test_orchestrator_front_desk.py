@@ -38,7 +38,7 @@ from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.liveness import WorkerSigns
-from groundswell.orchestrator.domain.placement import Placement
+from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released, RequestLedger, StreamItem
 
@@ -428,7 +428,9 @@ async def test_an_adopted_request_goes_on_from_what_lies_on_its_partition(bench:
     route = ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter")
     bench.desk.adopt(question("null"), [*log, received(RepliesAdopted(epoch=9))], route)
     await until(lambda: bench.publisher.payloads(AnswerReleased))
-    assert [type(message.payload) for message in bench.publisher.sent] == [AnswerReleased]
+    assert len(bench.publisher.sent) == 2
+    [cancelled] = bench.publisher.payloads(AttemptCancelled)
+    assert (cancelled.attempt, cancelled.epoch, cancelled.but_of) == (1, 7, WORKER), "copies that only the dead knew"
     [again] = bench.publisher.payloads(AnswerReleased)
     assert (again.epoch, again.start) == (9, 0)
     assert again.text == "".join(piece.text for piece in first.publisher.payloads(AnswerReleased))
@@ -479,6 +481,35 @@ async def test_an_attempt_goes_to_a_partition_of_a_worker_that_has_room_and_to_n
     sent = [message.partition for message in bench.publisher.sent if isinstance(message.payload, GenerateAnswer)]
     assert sent == [2, None]
     assert {message.partition for message in bench.publisher.sent if isinstance(message.payload, CheckText)} == {None}
+
+
+async def test_whoever_has_room_first_gets_what_waits_and_the_others_are_told(bench: Bench) -> None:
+    await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await until(lambda: bench.publisher.payloads(GenerateAnswer))
+    for partition in (2, 3):
+        bench.desk.send_copy(Copy(REQUEST, partition))
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 3)
+    sent = [message for message in bench.publisher.sent if isinstance(message.payload, GenerateAnswer)]
+    assert [message.partition for message in sent] == [None, 2, 3]
+    assert len({message.message_id for message in sent}) == 1
+    await bench.generates("Backups")
+    await until(lambda: bench.publisher.payloads(AttemptCancelled))
+    [cancelled] = bench.publisher.payloads(AttemptCancelled)
+    assert (cancelled.attempt, cancelled.epoch, cancelled.but_of) == (1, EPOCH, WORKER)
+    bench.desk.send_copy(Copy(REQUEST, 1))
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: bench.publisher.payloads(AnswerReleased))
+    assert len(bench.publisher.payloads(GenerateAnswer)) == 3, "it runs: nobody else gets it"
+
+
+async def test_nobody_is_told_of_an_attempt_that_only_its_worker_got(bench: Bench) -> None:
+    await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups")
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: bench.publisher.payloads(AnswerReleased))
+    assert not bench.publisher.payloads(AttemptCancelled)
 
 
 def speaks(worker: str, *losses: int) -> WorkerProgressed:

@@ -10,9 +10,17 @@ from pydantic import SecretStr
 from groundswell.common.errors import Overloaded
 from groundswell.common.postgres import Postgres
 from groundswell.orchestrator.adapters.postgres_database import Database
-from groundswell.orchestrator.adapters.reply_lease import LeaseLost, ReplyLease
+from groundswell.orchestrator.adapters.reply_lease import Lease, LeaseLost, ReplyLease
 
 pytestmark = pytest.mark.connected
+
+_OVERDUE = """
+INSERT INTO orchestrator.requests
+    (id, team, key_id, model, tier, state, owner, epoch, reply_partition, reply_offset, question, created_at,
+     deadline_at)
+VALUES
+    ('req_1', 'blue', 'key_1', 'null', 'bulk', 'generating', 'silent', 1, %s, 0, '{}', now(), now() - interval '1 min')
+"""
 
 
 @pytest.fixture
@@ -122,3 +130,13 @@ async def test_a_free_partition_is_taken_before_a_lapsed_one(postgres: Postgres)
     other = lease(postgres, "other", partitions=2, expiry_s=0.0)
     await other.open()
     assert other.partition != silent.partition
+
+
+async def test_a_silent_owners_partition_is_taken_as_long_as_a_request_on_it_has_no_end(postgres: Postgres) -> None:
+    silent, other = (lease(postgres, owner, partitions=2, expiry_s=0.0) for owner in ("silent", "other"))
+    await silent.open()
+    await silence(postgres, silent.partition, 1)
+    assert await other.take_lapsed() is None
+    async with postgres.transaction() as connection:
+        await connection.execute(_OVERDUE, [silent.partition])
+    assert await other.take_lapsed() == Lease(silent.partition, silent.epoch + 1)

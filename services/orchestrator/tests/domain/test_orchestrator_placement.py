@@ -96,6 +96,107 @@ def test_a_workers_partitions_share_its_attempts() -> None:
     assert {placed(placement, number) for number in range(20)} == {1, 3}
 
 
+def copies(placement: Placement, now: float = 0.0) -> list[tuple[int, int]]:
+    """Number of the request and partition."""
+    return [(int(copy.request_id[4:], 16), copy.partition) for copy in placement.copies(now)]
+
+
+class TwoWorkers:
+    """They begin with what they were sent, oldest first, as soon as a slot is free, unless the other runs it."""
+
+    def __init__(self) -> None:
+        self.placement = Placement()
+        self.inboxes: list[list[int]] = [[], []]
+        self.running: list[set[int]] = [set(), set()]
+        self.taken: set[int] = set()
+        self.work()
+
+    def work(self) -> None:
+        for worker in (0, 1):
+            while self.inboxes[worker] and len(self.running[worker]) < SLOTS:
+                number = self.inboxes[worker].pop(0)
+                if number not in self.taken:
+                    self.taken.add(number)
+                    self.running[worker].add(number)
+                    self.placement.bind(request(number), WorkerId(f"worker-{worker}"))
+            self.placement.hear(report(worker, *self.running[worker]), 0.0)
+
+    def arrive(self, number: int) -> None:
+        worker = placed(self.placement, number)
+        assert worker is not None
+        self.inboxes[worker].append(number)
+        self.work()
+
+    def end(self, worker: int, count: int) -> None:
+        for number in sorted(self.running[worker])[:count]:
+            self.running[worker].discard(number)
+            self.placement.forget(request(number))
+        self.work()
+        for number, other in copies(self.placement):
+            assert len(self.running[other]) < SLOTS, "no more copies than there is room for"
+            self.inboxes[other].append(number)
+        self.work()
+
+    def waiting(self) -> set[int]:
+        return {number for inbox in self.inboxes for number in inbox} - self.taken
+
+    def room(self) -> int:
+        return sum(SLOTS - len(running) for running in self.running)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 1), st.integers(0, SLOTS)), max_size=40))
+def test_nothing_waits_for_a_full_worker_while_another_has_room(steps: list[tuple[int, int, int]]) -> None:
+    workers = TwoWorkers()
+    for number, (arrivals, worker, ends) in enumerate(steps, start=1):
+        for arrival in range(arrivals):
+            workers.arrive(100 * number + arrival)
+        workers.end(worker, ends)
+        assert not workers.waiting() or not workers.room()
+
+
+def test_what_is_on_its_way_to_a_free_slot_is_not_sent_twice() -> None:
+    placement = Placement()
+    placement.hear(report(0), 0.0)
+    placement.hear(report(1), 0.0)
+    assert [placed(placement, number) for number in range(2 * SLOTS)] == [0, 1] * SLOTS
+    assert copies(placement) == []
+    placed(placement, 20)
+    placement.hear(report(0, *range(0, 2 * SLOTS, 2)), 0.0)
+    placement.hear(report(1, *range(1, 2 * SLOTS, 2)), 0.0)
+    assert copies(placement) == []
+    placement.forget(request(1))
+    placement.hear(report(1, *range(3, 2 * SLOTS, 2)), 0.0)
+    assert copies(placement) == [(20, 1)]
+    assert copies(placement) == []
+    placement.bind(request(20), WorkerId("worker-1"))
+    placement.forget(request(0))
+    placement.hear(report(0, *range(2, 2 * SLOTS, 2)), 0.0)
+    assert copies(placement) == [], "it runs"
+
+
+def test_what_was_sent_to_a_worker_that_is_gone_goes_to_one_with_room() -> None:
+    for leave in ("lost", "silent", "draining"):
+        placement = Placement()
+        placement.hear(report(0), 0.0)
+        assert placed(placement, 10) == 0
+        now = FRESH_S + 1.0
+        if leave == "lost":
+            placement.lose(WorkerId("worker-0"))
+        elif leave == "draining":
+            placement.hear(report(0, draining=True), now)
+        placement.hear(report(1), now)
+        assert copies(placement, now) == [(10, 1)], leave
+
+
+def test_the_most_urgent_tier_gets_the_free_slot() -> None:
+    placement = Placement()
+    placement.hear(report(0, *range(SLOTS)), 0.0)
+    for number, tier in enumerate((Tier.BULK, Tier.STANDARD, Tier.INTERACTIVE), start=10):
+        placed(placement, number, tier=tier)
+    placement.hear(report(1, *range(20, 21 + SLOTS - 2)), 0.0)
+    assert copies(placement) == [(12, 1)]
+
+
 def test_what_was_lost_twice_runs_where_no_other_such_request_is() -> None:
     placement = Placement()
     suspect = RunningAttempt(request_id=request(1), attempt=3, completion_tokens=0, losses=2)

@@ -110,7 +110,11 @@ def _model(name: str) -> ModelSpec:
 def _engine(model: ModelSpec, settings: Settings) -> Engine:
     context_tokens = min(model.context_tokens, settings.generator_context_tokens)
     if model.kind is Kind.NULL:
-        return NullEngine(token_delay_s=settings.null_token_delay_s, context_tokens=context_tokens)
+        return NullEngine(
+            token_delay_s=settings.null_token_delay_s,
+            answer_delay_s=settings.null_answer_delay_s,
+            context_tokens=context_tokens,
+        )
     held = HeldModel(
         folder=str(settings.models / model.name),
         slots=settings.generator_slots,

@@ -9,7 +9,10 @@ from groundswell.encoders.catalogue import DEFAULT_LANGUAGE_MODEL
 
 
 class Settings(ModelSettings, ServiceSettings):
-    """`model` is a name of the catalogue. After SIGTERM attempts go on for `generator_hand_back_after_s`."""
+    """`model` is a name of the catalogue. After SIGTERM attempts go on for `generator_hand_back_after_s`.
+
+    A step of the model `null` takes `null_token_delay_s`, and `null_answer_delay_s` for each answer in the batch.
+    """
 
     model: str = DEFAULT_LANGUAGE_MODEL
     generator_slots: int = Field(default=8, ge=1, le=256)
@@ -19,3 +22,4 @@ class Settings(ModelSettings, ServiceSettings):
     generator_step_timeout_s: float = Field(default=60.0, gt=0)
     generator_hand_back_after_s: float = Field(default=5.0, ge=0)
     null_token_delay_s: float = Field(default=0.0, ge=0)
+    null_answer_delay_s: float = Field(default=0.0, ge=0)

@@ -41,7 +41,8 @@ from groundswell.orchestrator.handlers import drop_older_uploads, hear_progress
 from groundswell.orchestrator.settings import Settings
 
 SWEEP_EVERY_S = 5.0
-OVERDUE_GRACE_S = 5.0
+OVERDUE_GRACE_S = 30.0
+"""Longer than an adoption takes: who carries a request on ends it with the text that was released."""
 LOOK_EVERY_S = 1.0
 STALL_S = 1.0
 
@@ -78,7 +79,9 @@ def build() -> Service:
         settings=settings,
         subscriptions=[
             subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library)),
-            listen(WORKER_PROGRESS, partial(hear_progress, workers=workers, placement=placement)),
+            listen(
+                WORKER_PROGRESS, partial(hear_progress, workers=workers, placement=placement, send_copy=desk.send_copy)
+            ),
         ],
         resources={"http": http, "postgres": Database(postgres), "reply partition": lease},
         on_bus=replica.open,

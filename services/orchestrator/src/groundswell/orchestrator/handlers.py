@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
@@ -11,7 +11,7 @@ from groundswell.common.contracts.generation import AttemptCancelled, GenerateAn
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
-from groundswell.common.ids import SHARED_TEAM, CorrelationId, RequestId, TeamId
+from groundswell.common.ids import SHARED_TEAM, CorrelationId, RequestId, TeamId, WorkerId
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import (
     ANSWER_STREAM,
@@ -25,7 +25,7 @@ from groundswell.common.topics import (
 )
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.openai_shapes import answer_object
-from groundswell.orchestrator.domain.placement import Placement
+from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.state import RequestState
 from groundswell.orchestrator.ports import Uploads
@@ -66,11 +66,19 @@ async def drop_older_uploads(message: Received[DocumentEvent], *, uploads: Uploa
     return []
 
 
-async def hear_progress(message: Received[WorkerProgressed], *, workers: WorkerSigns, placement: Placement) -> None:
-    """A worker's sign of life, and its room."""
+async def hear_progress(
+    message: Received[WorkerProgressed],
+    *,
+    workers: WorkerSigns,
+    placement: Placement,
+    send_copy: Callable[[Copy], None],
+) -> None:
+    """A worker's sign of life, and its room, perhaps for what waits for another."""
     now = time.monotonic()
     workers.hear(message.payload.worker, now)
     placement.hear(message.payload, now)
+    for copy in placement.copies(now):
+        send_copy(copy)
 
 
 def replies_adopted(topic: Reply, partition: int, epoch: int) -> Outgoing:
@@ -129,7 +137,17 @@ def ended(request_id: RequestId, team: TeamId, tier: Tier, answer: Answer, *, ep
 
 
 def cancelled(state: RequestState, attempt: int) -> Outgoing:
-    payload = AttemptCancelled(request_id=state.question.request_id, attempt=attempt, epoch=state.epoch)
+    """No worker is to run the attempt, nor any before it."""
+    return _cancelled(state, AttemptCancelled(request_id=state.request_id, attempt=attempt, epoch=state.epoch))
+
+
+def bound(state: RequestState, worker: WorkerId) -> Outgoing:
+    """No other worker is to run the newest attempt, and none any before it."""
+    attempt, epoch = state.attempt, state.attempt_epoch
+    return _cancelled(state, AttemptCancelled(request_id=state.request_id, attempt=attempt, epoch=epoch, but_of=worker))
+
+
+def _cancelled(state: RequestState, payload: AttemptCancelled) -> Outgoing:
     return _outgoing(state, ATTEMPT_CANCELLED.physical_name, payload, deadline=time.time() + CONTROL_WITHIN_S)
 
 

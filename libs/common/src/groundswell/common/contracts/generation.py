@@ -124,11 +124,15 @@ class GenerationStopped(Message):
 
 
 class AttemptCancelled(Message):
-    """To every worker: free what runs for this request, up to and including `attempt`."""
+    """To every worker: free what runs for this request, up to and including `attempt`.
+
+    `but_of`: the worker that has admitted `attempt` and goes on with it; others may have got it, too.
+    """
 
     request_id: RequestId
     attempt: int
     epoch: int
+    but_of: WorkerId | None = None
 
 
 class RunningAttempt(Message):

@@ -24,9 +24,9 @@ from groundswell.common.telemetry.names import ALLOWED_LABELS
 from groundswell.common.testing.waiting import eventually
 
 NOWHERE = "127.0.0.1:1"
-ALIVE_WITHIN_S = 30.0
-READY_WITHIN_S = 60.0
-EXITED_WITHIN_S = 30.0
+ALIVE_WITHIN_S = 90.0
+READY_WITHIN_S = 90.0
+EXITED_WITHIN_S = 60.0
 SHOWN = 8000
 METRICS = ("groundswell_messages_handled", "groundswell_consumer_lag_messages", "groundswell_publish_seconds")
 LABELS_OF_CLIENT = frozenset({"le", "implementation", "major", "minor", "patchlevel", "version", "generation"})

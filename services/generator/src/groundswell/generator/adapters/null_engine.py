@@ -30,18 +30,22 @@ class _Answer:
     written: int
     limit: int
     prompt_tokens: int
+    begun: bool = False
 
 
 class NullEngine:
     """Quotes the first sentence of the first passage in the prompt; without one, repeats the user's last message.
 
-    A token is a word with the space before it, its id a checksum. `token_delay_s` passes before each.
+    A token is a word with the space before it, its id a checksum. As in a model that batches, all that runs gets a
+    token in each step; a step takes `token_delay_s` and `answer_delay_s` for each answer.
     """
 
-    def __init__(self, *, token_delay_s: float = 0.0, context_tokens: int = 8192) -> None:
+    def __init__(self, *, token_delay_s: float = 0.0, answer_delay_s: float = 0.0, context_tokens: int = 8192) -> None:
         self._token_delay_s = token_delay_s
+        self._answer_delay_s = answer_delay_s
         self._context_tokens = context_tokens
-        self._running: dict[AttemptKey, tuple[_Answer, asyncio.Task[None]]] = {}
+        self._running: dict[AttemptKey, _Answer] = {}
+        self._steps: asyncio.Task[None] | None = None
         self._started = False
 
     @property
@@ -55,6 +59,8 @@ class NullEngine:
         self._started = False
         for key in list(self._running):
             self._end(key, Failed("the engine was stopped"))
+        if self._steps is not None:
+            self._steps.cancel()
 
     def submit(self, job: GenerationJob, tell: Tell) -> None:
         if job.key in self._running:
@@ -68,26 +74,37 @@ class NullEngine:
             return
         words = _words(job)
         answer = _Answer(tell, words, min(len(job.prefix_token_ids), len(words)), job.max_tokens, prompt_tokens)
-        self._running[job.key] = answer, asyncio.create_task(self._write(job.key, answer))
+        self._running[job.key] = answer
+        if self._steps is None or self._steps.done():
+            self._steps = asyncio.create_task(self._step_until_idle())
 
     def cancel(self, key: AttemptKey) -> None:
         if key in self._running:
-            self._end(key, Cancelled(self._running[key][0].written))
+            self._end(key, Cancelled(self._running[key].written))
 
     def _end(self, key: AttemptKey, event: Terminal) -> None:
-        answer, task = self._running.pop(key)
-        task.cancel()
-        answer.tell(event)
+        self._running.pop(key).tell(event)
 
-    async def _write(self, key: AttemptKey, answer: _Answer) -> None:
-        answer.tell(Started(answer.prompt_tokens))
-        for word in answer.words[answer.written : answer.limit]:
-            await asyncio.sleep(self._token_delay_s)
+    async def _step_until_idle(self) -> None:
+        while self._running:
+            batch = list(self._running.items())
+            for _, answer in batch:
+                if not answer.begun:
+                    answer.begun = True
+                    answer.tell(Started(answer.prompt_tokens))
+            await asyncio.sleep(self._token_delay_s + self._answer_delay_s * len(batch))
+            for key, answer in batch:
+                if self._running.get(key) is answer:
+                    self._write(key, answer)
+
+    def _write(self, key: AttemptKey, answer: _Answer) -> None:
+        if answer.written < min(answer.limit, len(answer.words)):
+            word = answer.words[answer.written]
             answer.written += 1
             answer.tell(Tokens((zlib.crc32(word.encode()),), word))
-        del self._running[key]
-        reason = FinishReason.STOP if answer.written == len(answer.words) else FinishReason.LENGTH
-        answer.tell(Finished(reason, answer.prompt_tokens, answer.written))
+        if answer.written >= min(answer.limit, len(answer.words)):
+            reason = FinishReason.STOP if answer.written == len(answer.words) else FinishReason.LENGTH
+            self._end(key, Finished(reason, answer.prompt_tokens, answer.written))
 
 
 def _words(job: GenerationJob) -> list[str]:

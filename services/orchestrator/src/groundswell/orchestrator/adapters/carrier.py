@@ -6,6 +6,7 @@ The terminal state is in PostgreSQL before anyone is told.
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import structlog
@@ -26,6 +27,7 @@ from groundswell.orchestrator.domain.placement import Placement
 from groundswell.orchestrator.domain.question import Answer
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
+    BindAttempt,
     Bury,
     CancelAttempt,
     DeadlinePassed,
@@ -120,6 +122,8 @@ class Carrier:
         elif isinstance(effect, CancelAttempt):
             run.begins(None)
             await self._control(route, handlers.cancelled(run.state, effect.attempt))
+        elif isinstance(effect, BindAttempt):
+            await self._bind(run, effect, route)
         elif isinstance(effect, Bury):
             await self._bury(run.state, effect, route)
         else:
@@ -131,13 +135,25 @@ class Carrier:
         while self._placement.must_wait(command, tier, time.monotonic()):  # noqa: ASYNC110 - time changes it, too
             await asyncio.sleep(LOOK_EVERY_S)
         partition = self._placement.place(command, tier, time.monotonic())
+        message = handlers.command(run.state, command, route.partition, partition)
         try:
-            await self._publish(route, until, handlers.command(run.state, command, route.partition, partition))
+            await self._publish(route, until, message)
+            while True:  # until somebody has admitted it
+                partition = await run.copies.get()
+                run.copied = True
+                await self._publish(route, until, replace(message, partition=partition))
         except Unavailable:
             return  # its deadline has passed: the request ends with that
         except Rejected as rejection:
             failed = CommandFailed(command=command.type_name(), reason=rejection.reason)
             run.mailbox.put_nowait((failed, current_carrier()))
+
+    async def _bind(self, run: Run, effect: BindAttempt, route: ReplyRoute) -> None:
+        doubled = run.copied or effect.doubled
+        run.begins(None)
+        self._placement.bind(run.state.request_id, effect.worker)
+        if doubled:
+            await self._control(route, handlers.bound(run.state, effect.worker))
 
     async def _bury(self, state: RequestState, effect: Bury, route: ReplyRoute) -> None:
         message = handlers.command(state, effect.command, route.partition)

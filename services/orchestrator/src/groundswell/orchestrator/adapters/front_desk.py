@@ -21,7 +21,7 @@ from groundswell.orchestrator.adapters.carrier import CONTROL_WITHIN_S, Carrier
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run, RunStream
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.liveness import WorkerSigns
-from groundswell.orchestrator.domain.placement import Placement
+from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
 from groundswell.orchestrator.domain.resuming import Reply, is_of_superseded_attempt, resume
 from groundswell.orchestrator.domain.state import (
@@ -144,6 +144,11 @@ class Desk:
             start = run.view.position
             if text := run.view.take(event):
                 run.items.put_nowait(Released(start, text))
+
+    def send_copy(self, copy: Copy) -> None:
+        """Let the newest attempt of a request go to another partition, too."""
+        if copy.request_id in self._runs:
+            self._runs[copy.request_id].copies.put_nowait(copy.partition)
 
     def lose(self, worker: WorkerId) -> None:
         """Let every request that the worker runs go on elsewhere."""

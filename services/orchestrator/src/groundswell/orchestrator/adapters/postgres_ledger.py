@@ -67,9 +67,11 @@ _RECENT = f"""
 SELECT {_COLUMNS} FROM orchestrator.requests WHERE team = %(team)s ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608 - constants
 
+# The time in which the server was away does not count: nobody could end what they carry.
 _EXPIRE = """
 UPDATE orchestrator.requests SET state = 'expired', answer = %(answer)s::json, ended_at = now()
-WHERE ended_at IS NULL AND deadline_at < now() - make_interval(secs => %(grace_s)s)
+WHERE ended_at IS NULL
+    AND greatest(deadline_at, pg_postmaster_start_time()) < now() - make_interval(secs => %(grace_s)s)
 RETURNING id, team, tier, epoch
 """
 

@@ -35,6 +35,7 @@ RETURNING partition, epoch
 """
 
 # Requests of a partition that was given back with work on it wait for nobody; those of a lapsed one have nobody.
+# Overdue ones too: their end is to have the text that clients were sent.
 _TAKE_LAPSED = """
 UPDATE orchestrator.reply_partitions SET owner = %(owner)s, epoch = epoch + 1, beat_at = clock_timestamp()
 WHERE partition = (
@@ -48,7 +49,7 @@ WHERE partition = (
         )
     ) AND EXISTS (
         SELECT FROM orchestrator.requests
-        WHERE reply_partition = lapsed.partition AND ended_at IS NULL AND deadline_at > now()
+        WHERE reply_partition = lapsed.partition AND ended_at IS NULL
     )
     ORDER BY beat_at
     LIMIT 1

@@ -41,12 +41,17 @@ class Run:
     items: asyncio.Queue[StreamItem] = field(default_factory=asyncio.Queue)
     task: asyncio.Task[None] = field(init=False)
     generating: asyncio.Task[None] | None = None
-    """Sends the newest attempt, perhaps only when there is a place for it."""
+    """Sends the newest attempt, perhaps only when there is a place for it, and copies of it until one is admitted."""
+    copies: asyncio.Queue[int] = field(default_factory=asyncio.Queue)
+    """Partitions that the newest attempt is to go to, too."""
+    copied: bool = False
+    """Whether it went to any."""
 
     def begins(self, attempt: Coroutine[Any, Any, None] | None) -> None:
         """What was on its way before is not sent any more."""
         if self.generating is not None:
             self.generating.cancel()
+        self.copies, self.copied = asyncio.Queue(), False
         self.generating = asyncio.create_task(attempt) if attempt else None
 
 

@@ -17,6 +17,7 @@ from groundswell.orchestrator.domain.citing import cite
 from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end, expire
 from groundswell.orchestrator.domain.gathering import generation_command
 from groundswell.orchestrator.domain.state import (
+    BindAttempt,
     Bury,
     CancelAttempt,
     Effect,
@@ -39,10 +40,14 @@ OfAttempt: TypeAlias = OfWorker | GenerationAdmitted | GenerationRefused
 
 def take_admission(state: RequestState, message: GenerationAdmitted, now: float) -> Step:
     """The attempt is bound to the first worker that admitted it."""
-    fits = _of_attempt(state, message) and message.prefix_length == len(state.token_ids)
-    if not fits or state.worker is not None:
+    if not _of_attempt(state, message):
         return state, []
-    return replace(marked(state, "queue", now), worker=message.worker, prompt_tokens=message.prompt_tokens), []
+    if state.worker is not None:
+        return state, [BindAttempt(state.worker, doubled=True)] if state.worker != message.worker else []
+    if message.prefix_length != len(state.token_ids):
+        return state, []
+    state = replace(marked(state, "queue", now), worker=message.worker, prompt_tokens=message.prompt_tokens)
+    return state, [BindAttempt(message.worker, doubled=False)]
 
 
 def take_tokens(state: RequestState, message: TokensGenerated, now: float) -> Step:

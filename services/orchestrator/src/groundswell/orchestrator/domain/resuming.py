@@ -21,7 +21,7 @@ from groundswell.common.contracts.message import CommandExpired, CommandFailed, 
 from groundswell.orchestrator.domain.gathering import unanswered
 from groundswell.orchestrator.domain.generating import supersede
 from groundswell.orchestrator.domain.request import advance
-from groundswell.orchestrator.domain.state import Began, Effect, End, Release, RequestState, Send, Step
+from groundswell.orchestrator.domain.state import Began, BindAttempt, Effect, End, Release, RequestState, Send, Step
 
 AttemptNumber: TypeAlias = tuple[int, int]
 """Epoch and number: they order the attempts of a request."""
@@ -135,7 +135,7 @@ def _take_over(state: RequestState) -> Step:
     window = state.windows.in_flight
     check: list[Effect] = [Send(window)] if window else []
     if state.worker is not None:
-        return state, check
+        return state, [BindAttempt(state.worker, doubled=True), *check]
     # Whether anybody has the attempt is not known: the next one goes on with what was received.
     state, effects = supersede(state)
     return state, [*effects, *check]

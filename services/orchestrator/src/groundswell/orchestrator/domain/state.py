@@ -44,6 +44,14 @@ class CancelAttempt:
 
 
 @dataclass(frozen=True)
+class BindAttempt:
+    """The worker has admitted the attempt. `doubled`: perhaps another has, too, which shall let it go."""
+
+    worker: WorkerId
+    doubled: bool
+
+
+@dataclass(frozen=True)
 class Bury:
     """Keep the command that nobody could work on, for who looks after it."""
 
@@ -59,7 +67,7 @@ class End:
     answer: Answer
 
 
-Effect: TypeAlias = Send | Release | KeepPrompt | CancelAttempt | Bury | End
+Effect: TypeAlias = Send | Release | KeepPrompt | CancelAttempt | BindAttempt | Bury | End
 
 
 @dataclass(frozen=True)
