@@ -89,13 +89,9 @@ def under_load(url: str, key: str, clients: list[Planned]) -> Iterator[list[Futu
 def ask(http: httpx.Client, client: Planned, load_began: float) -> Asked:
     """Ask at its moment, and again as its kind does."""
     time.sleep(max(0.0, load_began + client.at_s - time.monotonic()))
-    gives_up = time.monotonic() + GIVES_UP_S
-    tries = [_try(http, client)]
-    while client.key and not tries[-1].told and time.monotonic() < gives_up:
-        time.sleep(ASKS_AGAIN_S)
-        tries.append(_try(http, client))
+    tries = _until_told(http, client)
     if client.asks_twice:
-        tries.append(_try(http, client))
+        tries += _until_told(http, client)
     return Asked(
         number=client.number,
         question=client.question,
@@ -104,6 +100,15 @@ def ask(http: httpx.Client, client: Planned, load_began: float) -> Asked:
         keyed=client.key is not None,
         tries=tries,
     )
+
+
+def _until_told(http: httpx.Client, client: Planned) -> list[Try]:
+    gives_up = time.monotonic() + GIVES_UP_S
+    tries = [_try(http, client)]
+    while client.key and not tries[-1].told and time.monotonic() < gives_up:
+        time.sleep(ASKS_AGAIN_S)
+        tries.append(_try(http, client))
+    return tries
 
 
 def _try(http: httpx.Client, client: Planned) -> Try:
