@@ -74,6 +74,7 @@ def test_what_is_well_is_no_violation(client: Asked, row: Kept) -> None:
             "is cancelled",
         ),
         (asked(attempt(endings=["stop", "stop"])), DONE, "2 ends"),
+        (asked(attempt()), replace(DONE, final_events=0), "has 0 final events"),
         (asked(attempt(endings=[])), DONE, "without an end"),
         (asked(attempt(endings=["length"])), DONE, "was told length"),
         (asked(attempt(text="one two")), DONE, "was told 'one two'"),

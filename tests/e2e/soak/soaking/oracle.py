@@ -60,6 +60,8 @@ class Kept:
     state: str
     ending: str | None
     text: str
+    final_events: int = 1
+    """On its answer stream; one that was published again counts once."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,8 @@ def _wrong_row(asked: Asked, row: Kept) -> Iterator[str]:
     allowed = {COMPLETED} | ({EXPIRED} if asked.may_expire else set()) | ({CANCELLED} if asked.left else set())
     if row.state not in allowed:
         yield f"is {row.state}, not {' or '.join(sorted(allowed))}"
+    if row.final_events != 1:
+        yield f"has {row.final_events} final events"
     if asked.echoed and (
         row.text != asked.question if row.state == COMPLETED else not asked.question.startswith(row.text)
     ):

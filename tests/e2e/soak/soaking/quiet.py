@@ -2,14 +2,16 @@
 
 import asyncio
 import time
+from collections import Counter
 from typing import Any
 
 import psycopg
 from dotenv import dotenv_values
 
-from groundswell.common.bus.inspection import committed_offsets, end_offsets
+from groundswell.common.bus.inspection import committed_offsets, end_offsets, records_on
 from groundswell.common.bus.work_source import group_name
-from groundswell.common.topics import CATALOGUE, Event, Topic, physical_topics
+from groundswell.common.contracts.answers import AnswerEnded
+from groundswell.common.topics import ANSWER_STREAM, CATALOGUE, Event, Topic, physical_topics
 from soaking.oracle import Kept
 
 LOOK_EVERY_S = 1.0
@@ -45,13 +47,23 @@ def kept_requests(stack: Any, ids: set[str], key: str) -> dict[str, Kept]:
     """Those that are known."""
     with stack.http(key) as http:
         found = {each: http.get(f"/v1/requests/{each}") for each in ids}
-    return {each: _kept(response.json()) for each, response in found.items() if response.is_success}
+    ended = _final_events(stack)
+    return {each: _kept(response.json(), ended[each]) for each, response in found.items() if response.is_success}
 
 
-def _kept(shown: dict[str, Any]) -> Kept:
+def _final_events(stack: Any) -> Counter[str]:
+    """How many each request has, by message id."""
+    records = asyncio.run(records_on(stack.kafka, ANSWER_STREAM.physical_name))
+    told = [(record.key, dict(record.headers)) for record in records]
+    kind = AnswerEnded.type_name().encode()
+    messages = {(key, headers["ce_id"]) for key, headers in told if key and headers["ce_type"] == kind}
+    return Counter(key.decode() for key, _ in messages)
+
+
+def _kept(shown: dict[str, Any], final_events: int) -> Kept:
     [choice] = shown["answer"]["choices"] if shown["answer"] else [None]
     ending = shown["error"]["code"] if shown["error"] else choice and choice["finish_reason"]
-    return Kept(shown["state"], ending, (choice and choice["message"]["content"]) or "")
+    return Kept(shown["state"], ending, (choice and choice["message"]["content"]) or "", final_events)
 
 
 def _rows_left(stack: Any) -> dict[str, int]:
