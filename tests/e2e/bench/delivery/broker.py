@@ -25,7 +25,10 @@ LAID_AT_ONCE = 2_000
 
 @contextmanager
 def own_broker() -> Iterator[str]:
-    """Its address; removed at the end whatever happens. Ctrl-C and SIGTERM end the block like an error does."""
+    """Its address, with the topics of the catalogue; removed at the end whatever happens.
+
+    Ctrl-C and SIGTERM end the block like an error does.
+    """
     kafka.provide()
     with interruptible(), tempfile.TemporaryDirectory(prefix="groundswell-bench-") as folder:
         home = Home.at(Path(folder))
@@ -35,6 +38,7 @@ def own_broker() -> Iterator[str]:
         process = _start(home)
         try:
             _wait(kafka.bootstrap(chosen), process)
+            asyncio.run(ensure_topics(kafka.bootstrap(chosen)))
             yield kafka.bootstrap(chosen)
         finally:
             undisturbed(lambda: _stop(process))
