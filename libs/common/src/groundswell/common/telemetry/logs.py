@@ -57,8 +57,11 @@ def configure_logging(service: str, level: str) -> None:
 @contextmanager
 def log_context(**fields: str | int) -> Iterator[None]:
     """Every record inside carries `fields`."""
-    with structlog.contextvars.bound_contextvars(**fields):
+    before = structlog.contextvars.bind_contextvars(**fields)
+    try:
         yield
+    finally:
+        structlog.contextvars.reset_contextvars(**before)
 
 
 def _without_repetition(record: logging.LogRecord) -> bool:

@@ -4,8 +4,9 @@ Spans carry ids and the type of an error, never its message: that may quote a pr
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
+from opentelemetry import context as otel
 from opentelemetry import propagate, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
@@ -37,25 +38,23 @@ def producer_span(destination: str, attributes: Mapping[str, str | int]) -> Iter
         yield current_carrier()
 
 
-@contextmanager
 def consumer_span(
     destination: str,
     carrier: Mapping[str, str],
     attributes: Mapping[str, str | int],
     started_ns: int | None = None,
-) -> Iterator[Span]:
+) -> AbstractContextManager[Span]:
     """A span for handling one record, child of the span that published it.
 
     `started_ns`: Unix time, if it began before.
     """
-    with _span(
+    return _span(
         f"{destination} process",
         SpanKind.CONSUMER,
         carrier=carrier,
         attributes=_messaging(destination, attributes),
         started_ns=started_ns,
-    ) as current:
-        yield current
+    )
 
 
 @contextmanager
@@ -68,11 +67,11 @@ def batch_span(destination: str, carriers: Iterable[Mapping[str, str]]) -> Itera
         yield current
 
 
-@contextmanager
-def span(name: str, kind: SpanKind = SpanKind.INTERNAL, carrier: Mapping[str, str] | None = None) -> Iterator[Span]:
+def span(
+    name: str, kind: SpanKind = SpanKind.INTERNAL, carrier: Mapping[str, str] | None = None
+) -> AbstractContextManager[Span]:
     """A span of our own; child of what `carrier` (headers) names, else of the current one."""
-    with _span(name, kind, carrier=carrier) as current:
-        yield current
+    return _span(name, kind, carrier=carrier)
 
 
 def current_carrier() -> dict[str, str]:
@@ -92,7 +91,6 @@ def _messaging(destination: str, attributes: Mapping[str, str | int]) -> dict[st
     return {Attribute.SYSTEM: "kafka", Attribute.DESTINATION: destination, **attributes}
 
 
-@contextmanager
 def _span(
     name: str,
     kind: SpanKind,
@@ -101,17 +99,34 @@ def _span(
     attributes: Mapping[str, str | int] | None = None,
     links: Iterable[Link] = (),
     started_ns: int | None = None,
-) -> Iterator[Span]:
-    with _tracer.start_as_current_span(
-        name,
-        context=propagate.extract(carrier) if carrier is not None else None,
-        kind=kind,
-        attributes=attributes,
-        links=list(links),
-        start_time=started_ns,
-        record_exception=False,
-        set_status_on_exception=False,
-    ) as current:
+) -> AbstractContextManager[Span]:
+    context = propagate.extract(carrier) if carrier is not None else otel.get_current()
+    parent = trace.get_current_span(context)
+    if _is_unsampled(parent):
+        # None of its trace is recorded, here or further on: it stands for the span that there would be.
+        return trace.use_span(parent, record_exception=False, set_status_on_exception=False)
+    return _recorded(
+        _tracer.start_as_current_span(
+            name,
+            context=context,
+            kind=kind,
+            attributes=attributes,
+            links=list(links),
+            start_time=started_ns,
+            record_exception=False,
+            set_status_on_exception=False,
+        )
+    )
+
+
+def _is_unsampled(parent: Span) -> bool:
+    context = parent.get_span_context()
+    return context.is_valid and not context.trace_flags.sampled
+
+
+@contextmanager
+def _recorded(started: AbstractContextManager[Span]) -> Iterator[Span]:
+    with started as current:
         try:
             yield current
         except Exception as error:
