@@ -1,11 +1,14 @@
 """What is generated from the catalogue is in the repository as it should be, and drift is told in a line."""
 
+import copy
 import json
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from groundswell.common.generate import drift, graph, main, schemas, topics_page, write
+from groundswell.common.generate import SCHEMAS, breaks, drift, graph, main, schemas, topics_page, write
 from groundswell.common.topics import CATALOGUE, physical_topics
 
 ROOT = Path(__file__).parents[3]
@@ -52,3 +55,63 @@ def test_drift_is_told_in_one_line_for_each_file(tmp_path: Path, capsys: pytest.
 
 def test_a_missing_file_is_drift(tmp_path: Path) -> None:
     assert main(["--check", str(tmp_path)]) == 1
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        pytest.param(lambda s: s.pop("CheckText"), "CheckText is gone", id="payload-gone"),
+        pytest.param(lambda s: s["CheckText"]["properties"].pop("text"), "CheckText.text is gone", id="field-gone"),
+        pytest.param(
+            lambda s: s["CheckText"]["properties"]["text"].update(type="integer"),
+            "CheckText.text is of another type",
+            id="field-retyped",
+        ),
+        pytest.param(
+            lambda s: s["CheckText"]["properties"]["text"].update(maxLength=9),
+            "CheckText.text is of another type",
+            id="field-narrowed",
+        ),
+        pytest.param(
+            lambda s: s["CheckText"]["required"].append("later"), "CheckText.later must be given", id="new-and-required"
+        ),
+        pytest.param(
+            lambda s: s["AnswerCompleted"]["$defs"]["FinishReason"]["enum"].append("bored"),
+            "AnswerCompleted/FinishReason has other values",
+            id="new-value",
+        ),
+    ],
+)
+def test_a_change_that_is_not_additive_is_named(change: Change, told: str) -> None:
+    before = json.loads(schemas())
+    after = copy.deepcopy(before)
+    change(after)
+    assert told in breaks(before, after)
+
+
+def test_new_payloads_and_fields_and_words_are_additive() -> None:
+    before = json.loads(schemas())
+    after = copy.deepcopy(before)
+    after["Later"] = {"properties": {"x": {"type": "string"}}, "required": ["x"]}
+    after["CheckText"]["properties"]["later"] = {"type": "string", "default": ""}
+    after["CheckText"]["properties"]["text"]["title"] = "Words"
+    after["CheckText"]["description"] = "said otherwise"
+    assert breaks(before, after) == []
+
+
+def test_generating_refuses_what_is_not_additive_unless_told_to(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(tmp_path)
+    path = tmp_path / SCHEMAS
+    older = json.loads(path.read_text())
+    older["CheckText"]["properties"]["colour"] = {"type": "string"}
+    path.write_text(json.dumps(older))
+    assert main([str(tmp_path)]) == 1
+    assert "CheckText.colour is gone; not additive" in capsys.readouterr().err
+    assert json.loads(path.read_text()) == older
+    assert main(["--breaking", str(tmp_path)]) == 0
+    assert drift(tmp_path) == []

@@ -1,8 +1,9 @@
-"""Writes what is derived from the catalogue: `python -m groundswell.common.generate [--check] [FOLDER]`.
+"""Writes what is derived from the catalogue: `python -m groundswell.common.generate [--check | --breaking] [FOLDER]`.
 
 `docs/topics.md` is for readers; `docs/topics.golden.json` is who sends what to whom, so that a change of the graph
-between services is seen in review; `docs/topics.schemas.json` is the JSON Schema of each payload, so that a change that
-is not additive is. `--check` writes nothing and exits 1 when a file is not what it should be.
+between services is seen in review; `docs/topics.schemas.json` is the JSON Schema of each payload. A change of it that
+is not additive is refused, as processes of both versions run side by side; `--breaking` writes it all the same.
+`--check` writes nothing and exits 1 when a file is not what it should be.
 """
 
 import argparse
@@ -11,13 +12,16 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from groundswell.common.tiers import WEIGHTS, Tier
-from groundswell.common.topics import CATALOGUE, Command, Event, Reply, Topic, physical_topics
+from groundswell.common.topics import CATALOGUE, CLOCK, Command, Event, Reply, Topic, physical_topics
 
 KIB = 1024
 HOUR_MS = 3_600_000
 HOURS_A_DAY = 24
+SCHEMAS = "docs/topics.schemas.json"
+REFUSED = "not additive: give the topic a new version, or write it with --breaking if no process of the old one runs"
 HINT = "run `make generate` and commit what it writes"
 
 HEADER = """\
@@ -41,7 +45,10 @@ def topics_page() -> str:
     ):
         of_kind = [topic for topic in CATALOGUE if isinstance(topic, kind)]
         sections += [f"## {heading}\n\n{intro}\n", _overview(of_kind), *map(_section, of_kind)]
-    sections.append(f"In all {len(physical_topics())} Kafka topics, dead letters included.\n")
+    sections.append(
+        f"In all {len(physical_topics())} Kafka topics, with the dead letters and `{CLOCK.name}`: each process writes "
+        "an empty record to it when it starts, and learns the brokers' time.\n"
+    )
     return "\n".join(sections)
 
 
@@ -65,10 +72,19 @@ def schemas() -> str:
     return json.dumps(found, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
+def breaks(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What keeps a process that knows the schemas `after` from working beside one that knows `before`, a line each.
+
+    Additive are new payloads and new fields that need not be given; what is said of a field may change.
+    """
+    known = _parts(after)
+    return [line for name, old in _parts(before).items() for line in _part_breaks(name, old, known.get(name))]
+
+
 FILES: Mapping[str, Callable[[], str]] = {
     "docs/topics.md": topics_page,
     "docs/topics.golden.json": graph,
-    "docs/topics.schemas.json": schemas,
+    SCHEMAS: schemas,
 }
 
 
@@ -90,18 +106,62 @@ def drift(folder: Path) -> list[str]:
     return found
 
 
+def refusals(folder: Path) -> list[str]:
+    """One line for each change of the schemas that is not additive."""
+    path = folder / SCHEMAS
+    before = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return [f"{SCHEMAS}: {line}; {REFUSED}" for line in breaks(before, json.loads(schemas()))]
+
+
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m groundswell.common.generate")
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 when a file is not as it should be")
     parser.add_argument("folder", nargs="?", type=Path, default=Path(), help="root of the checkout")
+    parser.add_argument("--breaking", action="store_true", help="also what is not additive: no older process runs")
     chosen = parser.parse_args(arguments)
-    if not chosen.check:
-        write(chosen.folder)
-        return 0
-    lines = drift(chosen.folder)
+    if chosen.check:
+        lines = drift(chosen.folder)
+    else:
+        lines = [] if chosen.breaking else refusals(chosen.folder)
+        if not lines:
+            write(chosen.folder)
     for line in lines:
         sys.stderr.write(f"{line}\n")
     return 1 if lines else 0
+
+
+def _parts(schemas_by_type: Mapping[str, Any]) -> dict[str, Any]:
+    """Each payload, and each type inside of one."""
+    inside = {f"{name}/{part}": found for name, whole in schemas_by_type.items() for part, found in _inner(whole)}
+    return {**schemas_by_type, **inside}
+
+
+def _inner(schema: Mapping[str, Any]) -> Iterable[tuple[str, Any]]:
+    inner: Mapping[str, Any] = schema.get("$defs", {})
+    return inner.items()
+
+
+def _part_breaks(name: str, old: Mapping[str, Any], new: Mapping[str, Any] | None) -> list[str]:
+    if new is None:
+        return [f"{name} is gone"]
+    if "properties" not in old:
+        return [] if _bare(old) == _bare(new) else [f"{name} has other values"]
+    before, after = old["properties"], new.get("properties", {})
+    gone = [f"{name}.{field} is gone" for field in before if field not in after]
+    others = [f for f in before if f in after and _bare(before[f]) != _bare(after[f])]
+    needed = sorted(set(new.get("required", ())) - set(old.get("required", ())))
+    return [
+        *gone,
+        *(f"{name}.{field} is of another type" for field in others),
+        *(f"{name}.{field} must be given" for field in needed),
+    ]
+
+
+def _bare(schema: Any) -> Any:
+    """Without what is only said of it."""
+    if isinstance(schema, Mapping):
+        return {key: _bare(value) for key, value in schema.items() if key not in {"title", "description", "default"}}
+    return [_bare(value) for value in schema] if isinstance(schema, list) else schema
 
 
 def _overview(topics: Sequence[Topic]) -> str:

@@ -263,8 +263,15 @@ class PhysicalTopic:
     configs: dict[str, str]
 
 
-def physical_topics(catalogue: tuple[Topic, ...] = CATALOGUE) -> list[PhysicalTopic]:
-    """Every Kafka topic that the catalogue stands for, dead letters included."""
+_STAMPED = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}
+CLOCK = PhysicalTopic("evt.clock-read.v1", 1, {"retention.ms": str(HOUR_MS), "max.message.bytes": "1024"} | _STAMPED)
+"""An empty record of each process that starts: when it was appended tells the process the broker's time."""
+
+
+def physical_topics(catalogue: tuple[Topic, ...] | None = None) -> list[PhysicalTopic]:
+    """Every Kafka topic that the catalogue stands for, dead letters included; of the whole one also CLOCK."""
+    if catalogue is None:
+        return [*physical_topics(CATALOGUE), CLOCK]
     topics = []
     for entry in catalogue:
         live = {"retention.ms": str(entry.retention_ms), "max.message.bytes": str(entry.max_bytes)}
@@ -278,6 +285,3 @@ def physical_topics(catalogue: tuple[Topic, ...] = CATALOGUE) -> list[PhysicalTo
         names = dict.fromkeys(entry.dead_letters(service) for service in entry.consumers)
         topics += [PhysicalTopic(name, 1, dead | _STAMPED) for name in names]
     return topics
-
-
-_STAMPED = {"message.timestamp.type": "LogAppendTime", "cleanup.policy": "delete"}

@@ -10,7 +10,7 @@ from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.errors import KafkaError
 
 from groundswell.common.errors import Misconfigured, Unavailable
-from groundswell.common.topics import CATALOGUE, PhysicalTopic, physical_topics
+from groundswell.common.topics import PhysicalTopic, physical_topics
 
 TIMEOUT_MS = 10_000
 NO_ERROR = 0
@@ -27,7 +27,7 @@ async def ensure_topics(
     All of them can be written to and read when it returns. Partitions are never taken away. Raises Unavailable while
     the broker is away, Misconfigured if it refuses.
     """
-    wanted = physical_topics(CATALOGUE) if wanted is None else wanted
+    wanted = physical_topics() if wanted is None else wanted
     async with connected_admin(bootstrap) as admin:
         partitions = await _partitions(admin)
         missing = [topic for topic in wanted if topic.name not in partitions]

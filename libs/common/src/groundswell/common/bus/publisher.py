@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import structlog
 from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.errors import KafkaConnectionError, KafkaError, MessageSizeTooLargeError
 from aiokafka.structs import RecordMetadata
 
 from groundswell.common.bus.claims import Claims
@@ -18,6 +18,7 @@ from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.names import Attribute
 from groundswell.common.telemetry.tracing import producer_span
+from groundswell.common.topics import CLOCK
 
 MAX_REQUEST_BYTES = 8 * 1024 * 1024
 SHORTEST_WAIT_S = 0.5
@@ -45,8 +46,11 @@ class Publisher:
         self._renewing = asyncio.Lock()
 
     async def start(self) -> None:
-        """Connect. Raises Unavailable while the broker is away."""
-        await self._connected()
+        """Connect, and learn the broker's time: deadlines of what is read first need it.
+
+        Raises Unavailable while the broker is away, Rejected if it lacks the topic for that.
+        """
+        await self.publish_raw(CLOCK.name, b"", [], key=None)
 
     async def stop(self) -> None:
         """Flush what can be flushed within a few seconds; always returns."""
@@ -208,15 +212,22 @@ async def _send(
     key: bytes | None,
     partition: int | None,
 ) -> asyncio.Future[RecordMetadata]:
-    known = await producer.partitions_for(topic)
-    if partition is not None and partition not in known:
-        raise Rejected(f"{topic} has no partition {partition}")
+    if partition is not None and partition not in await producer.partitions_for(topic):
+        await _learn_partition(producer, topic, partition)
     if value is None and key is None:
         key = b""  # aiokafka takes no record with neither; Kafka does
     sent: asyncio.Future[RecordMetadata] = await producer.send(
         topic, value, key=key, partition=partition, headers=headers
     )
     return sent
+
+
+async def _learn_partition(producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+    """The topic may have grown since the producer asked last. Raises Rejected if it has not."""
+    if not await producer.client.force_metadata_update():
+        raise KafkaConnectionError("no broker says which partitions there are")
+    if partition not in await producer.partitions_for(topic):
+        raise Rejected(f"{topic} has no partition {partition}")
 
 
 async def _reject_unknown(producer: AIOKafkaProducer, topic: str) -> None:

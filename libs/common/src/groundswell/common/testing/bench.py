@@ -22,7 +22,7 @@ from groundswell.common.errors import Unavailable
 from groundswell.common.ids import CorrelationId, TeamId
 from groundswell.common.testing.waiting import eventually
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import Command, Event, Reply, Topic, physical_topics
+from groundswell.common.topics import CLOCK, Command, Event, Reply, Topic, physical_topics
 
 SERVICE = "bench"
 TEAM = TeamId("red")
@@ -190,7 +190,7 @@ async def bench_on(
 ) -> AsyncIterator[Bench]:
     """A bench with `line`, or one of its own with topics of `partitions` partitions. Claims lie in `blobs`."""
     line = line or Line.new(partitions)
-    await ensure_topics(kafka, physical_topics(line.topics))
+    await ensure_topics(kafka, [*physical_topics(line.topics), CLOCK])
     claims = Claims(blobs, line.topics)
     publisher = Publisher(kafka, service=SERVICE, clock=BrokerClock(), claims=claims)
     await publisher.start()
