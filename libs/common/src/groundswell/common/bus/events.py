@@ -14,11 +14,13 @@ from groundswell.common.bus.closing import within
 from groundswell.common.bus.consumption import Consumption, EventSubscription
 from groundswell.common.bus.watchdog import PATIENCE_S, watch
 from groundswell.common.bus.work import BusContext, Work
+from groundswell.common.bus.work_source import METADATA_AGE_MS
 from groundswell.common.errors import Unavailable
 
 Parse = Callable[[ConsumerRecord[bytes, bytes]], Awaitable[KafkaMessage]]
 
 JOIN_WITHIN_S = 45.0
+LONGEST_WAIT_MS = 24 * 3_600_000  # a handler waits for what is away, and must not lose its partitions meanwhile
 GRACEFUL_S = 10.0
 STOP_WITHIN_S = 15.0
 
@@ -43,6 +45,7 @@ class EventSubscribers:
             self._context.bootstrap,
             client_id=self._context.service,
             allow_auto_create_topics=False,
+            metadata_max_age_ms=METADATA_AGE_MS,
             graceful_timeout=GRACEFUL_S,
             logger=None,
         )
@@ -89,6 +92,7 @@ class _Hearing:
             auto_offset_reset="earliest",
             parser=_unparsed,
             decoder=_undecoded,
+            max_poll_interval_ms=LONGEST_WAIT_MS,
             no_reply=True,
             title=topic,
         )

@@ -15,6 +15,7 @@ from groundswell.common.bus.consumption import Hear
 from groundswell.common.bus.messages import Received
 from groundswell.common.bus.watchdog import PATIENCE_S, watch
 from groundswell.common.bus.work import BusContext, Record, observed, until_done
+from groundswell.common.bus.work_source import METADATA_AGE_MS
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.topics import Event, Topic
 
@@ -30,9 +31,9 @@ log = structlog.get_logger(__name__)
 class PartitionReader:
     """Hears every record of the given partitions, in order, from the end that they had at `start`, or given offsets.
 
-    `partition`: that one of each topic; None: all that each topic has at `start`. `hear` must be quick: it hands over
-    to whoever waits. It must not raise; what it raises stops the reader and the process. So does a consumer that takes
-    nothing for `patience_s` although records lie before it.
+    `partition`: that one of each topic; None: all, also those that are added later, from their beginning. `hear` must
+    be quick: it hands over to whoever waits. It must not raise; what it raises stops the reader and the process. So
+    does a consumer that takes nothing for `patience_s` although records lie before it.
     """
 
     def __init__(
@@ -105,12 +106,30 @@ class PartitionReader:
         )
 
     async def _poll(self, consumer: AIOKafkaConsumer) -> None:
+        if self._partition is None:
+            await self._take_added(consumer)
         fetched = await consumer.getmany(timeout_ms=POLL_MS)
         for records in fetched.values():
             for record in records:
                 self._taken += 1
                 await self._one(record)
                 self._positions[record.topic] = record.offset + 1
+
+    async def _take_added(self, consumer: AIOKafkaConsumer) -> None:
+        """A partition that was added since the start holds nothing from before it."""
+        taken = consumer.assignment()
+        known = {
+            TopicPartition(topic, number)
+            for topic in self._topics
+            for number in consumer.partitions_for_topic(topic) or ()
+        }
+        if known <= taken:
+            return
+        log.info("partitions added", count=len(known - taken))
+        positions = {partition: await consumer.position(partition) for partition in taken}
+        consumer.assign([*(known | taken)])  # forgets the positions
+        for partition in known | taken:
+            consumer.seek(partition, positions.get(partition, 0))
 
     async def stop(self) -> None:
         """Always returns."""
@@ -224,5 +243,6 @@ def _consumer(context: BusContext) -> AIOKafkaConsumer:
         client_id=context.service,
         enable_auto_commit=False,
         auto_offset_reset="earliest",
+        metadata_max_age_ms=METADATA_AGE_MS,
         fetch_max_wait_ms=FETCH_WAIT_MS,
     )
