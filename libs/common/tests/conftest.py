@@ -4,7 +4,7 @@ import os
 import signal
 import socket
 import subprocess
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +64,11 @@ class OwnKafka:
             self._process.wait()
             self._process = None
 
+    @property
+    def has_ended(self) -> bool:
+        """By itself."""
+        return self._process is not None and self._process.poll() is not None
+
     def stand_still(self) -> None:
         self._signal(signal.SIGSTOP)
 
@@ -95,6 +100,20 @@ async def own_kafka(_own_broker: OwnKafka) -> OwnKafka:
     """Running at the start of each test."""
     await _own_broker.start()
     return _own_broker
+
+
+@pytest.fixture
+def own_kafka_in() -> Iterator[Callable[[Path], OwnKafka]]:
+    """Makes a broker, not running yet, whose state lies in a given folder."""
+    made: list[OwnKafka] = []
+
+    def make(folder: Path) -> OwnKafka:
+        made.append(OwnKafka(folder))
+        return made[-1]
+
+    yield make
+    for broker in made:
+        broker.kill()
 
 
 @pytest.fixture
