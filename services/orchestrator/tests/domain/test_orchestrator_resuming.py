@@ -251,6 +251,15 @@ def test_what_was_heard_gives_the_state_that_its_first_owner_had(choices: list[i
     assert "".join(effect.text for effect in effects if isinstance(effect, Release)) == world.released
 
 
+def test_an_end_that_its_owner_heard_and_did_not_record_is_recorded_by_the_adopter() -> None:
+    world = World()
+    to_the_end(step(beginning(1), world, Began()), world)
+    again, effects = resume(beginning(3), [*world.log, adopted(2), adopted(3)], 1.0)
+    assert again.epoch == 3, "the end counts only under the epoch of the row"
+    assert [effect.answer.text for effect in effects if isinstance(effect, End)] == [CITED]
+    assert not any(isinstance(effect, Send) for effect in effects)
+
+
 def test_an_attempt_of_an_earlier_owner_that_is_admitted_after_an_adoption_does_not_count() -> None:
     world = World()
     state = step(beginning(1), world, Began())

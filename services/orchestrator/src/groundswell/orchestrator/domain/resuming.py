@@ -45,6 +45,7 @@ def resume(state: RequestState, replies: Sequence[Reply], now: float) -> Step:
     `state` is that of a request at its beginning. `replies` has a RepliesAdopted for each owner after the first, also
     for this one. All text is released again from 0: it is the same text.
     """
+    epoch = state.epoch
     state, effects = advance(replace(state, epoch=_FIRST), Began(), state.question.created)
     for owner, heard in _by_owner(replies):
         if owner is not None:
@@ -54,9 +55,11 @@ def resume(state: RequestState, replies: Sequence[Reply], now: float) -> Step:
         if state.stage == "ended":
             break
     text = _released(state, effects)
-    return state, [
+    # Who ended has nothing left to send; the end itself counts only under the epoch of this owner.
+    done = Release | Send if state.stage == "ended" else Release
+    return replace(state, epoch=epoch), [
         *([Release(0, text)] if text else []),
-        *(effect for effect in effects if not isinstance(effect, Release)),
+        *(effect for effect in effects if not isinstance(effect, done)),
     ]
 
 
