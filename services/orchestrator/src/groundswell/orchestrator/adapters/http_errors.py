@@ -96,6 +96,17 @@ def internal_error() -> JsonResponse:
     ).response()
 
 
+def cut_off() -> JsonResponse:
+    """For a request whose replica stops before it has an answer; what was accepted is carried on by another one."""
+    return ApiError(
+        503,
+        "This part of the platform stops. Ask again, with the same Idempotency-Key if you gave one.",
+        kind="service_unavailable_error",
+        code="component_unavailable",
+        headers={"retry-after": "1"},
+    ).response()
+
+
 async def _api_error(_request: Request, error: Exception) -> Response:
     assert isinstance(error, ApiError)  # noqa: S101 - registered for this type
     return error.response()

@@ -1,5 +1,6 @@
 """Around every HTTP request: one span, one histogram, one log record, and an answer also to what nobody caught."""
 
+import asyncio
 import time
 from collections.abc import MutableMapping
 from pathlib import PurePath
@@ -14,7 +15,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.names import Attribute
 from groundswell.common.telemetry.tracing import current_carrier, span
-from groundswell.orchestrator.adapters.http_errors import internal_error
+from groundswell.orchestrator.adapters.http_errors import cut_off, internal_error
 
 CLIENT_LEFT = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
@@ -51,6 +52,11 @@ class _Exchange:
             await app(self._scope, receive, self._forward)
         except ClientDisconnect:
             self._status = CLIENT_LEFT
+        except asyncio.CancelledError:
+            # The process has drained for as long as it may. Left to the server, this would be its plain 500.
+            if self._status is None:
+                await cut_off()(self._scope, receive, self._forward)
+            raise
         except Exception as error:  # noqa: BLE001 - the last place that can still answer
             await self._broke_off(error, receive)
         finally:
