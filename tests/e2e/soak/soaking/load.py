@@ -123,7 +123,7 @@ def _try(http: httpx.Client, client: Planned) -> Try:
                 _hear_stream(attempt, response.iter_lines(), leaves=client.kind == "leaving")
             else:
                 _hear(attempt, json.loads(response.read()))
-    except httpx.HTTPError as error:
+    except (httpx.HTTPError, json.JSONDecodeError) as error:
         attempt.broken = repr(error)
     attempt.over = time.monotonic()
     return attempt
