@@ -9,6 +9,7 @@ from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.consumption import BroadcastSubscription, Consumption, EventSubscription
 from groundswell.common.bus.dead_letters import DeadLetters
 from groundswell.common.bus.events import EventSubscribers
+from groundswell.common.bus.membership import let_the_dead_leave
 from groundswell.common.bus.publisher import Publisher
 from groundswell.common.bus.readers import PartitionReader
 from groundswell.common.bus.turns import TierGate
@@ -70,6 +71,9 @@ class Bus:
 
         Raises Unavailable; called again it goes on where it was.
         """
+        if not self._running:
+            groups = [source.group for source in self._sources]
+            await let_the_dead_leave(self.context.bootstrap, self.context.service, groups)
         parts: list[Part] = [*self._readers, *self._sources]
         for part in parts:
             if part not in self._running:

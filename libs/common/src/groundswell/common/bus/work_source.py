@@ -16,6 +16,7 @@ from groundswell.common.bus.assignment import Assignment, Ledgers, Taken, due
 from groundswell.common.bus.closing import close_consumer, within
 from groundswell.common.bus.consumption import Consumption
 from groundswell.common.bus.jobs import Job, cancel, complete, oldest_waiting_ms, settle
+from groundswell.common.bus.membership import client_id
 from groundswell.common.bus.turns import TierGate
 from groundswell.common.bus.watchdog import watch
 from groundswell.common.bus.work import BusContext, Work
@@ -66,6 +67,10 @@ class WorkSource:
         self._paused_until = 0.0
         self._started: AIOKafkaConsumer | None = None
         self._beside: set[asyncio.Task[None]] = set()
+
+    @property
+    def group(self) -> str:
+        return group_name(self._context.service, self.topic)
 
     @property
     def assigned(self) -> bool:
@@ -137,8 +142,8 @@ class WorkSource:
     def _new_consumer(self) -> AIOKafkaConsumer:
         return AIOKafkaConsumer(
             bootstrap_servers=self._context.bootstrap,
-            client_id=self._context.service,
-            group_id=group_name(self._context.service, self.topic),
+            client_id=client_id(self._context.service),
+            group_id=self.group,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=int(self._context.session_s * 1000),
