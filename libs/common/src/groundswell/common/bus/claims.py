@@ -71,7 +71,7 @@ class Claims:
         Raises Rejected if the reference is none, or what it names is gone, is another, or is too large; Unavailable
         without the store.
         """
-        if all(name != DATAREF for name, _ in record.headers):
+        if DATAREF not in dict(record.headers):
             return record
         ref = _reference(record.value or b"")
         if self._blobs is None:
