@@ -202,7 +202,6 @@ class WorkSource:
                 self._jobs.add(job)
                 job.task = asyncio.create_task(self._run_job(job))
                 job.task.add_done_callback(lambda _, job=job: self._ended(job))  # type: ignore[misc]
-        self._measure()
 
     async def _run_job(self, job: Job) -> None:
         # Read before it waits: its deadline decides its turn, and what needs no work needs none.
@@ -217,20 +216,17 @@ class WorkSource:
     def _ended(self, job: Job) -> None:
         self._jobs.discard(job)
         self._job_ended.set()
-        self._measure()
         if not job.task.cancelled() and (error := job.task.exception()) is not None:
             log.error("job ended without an outcome; its records come again", error=type(error).__name__)
             self._failure, self._stopping = error, True
 
     def _measure(self) -> None:
+        appended_ms = oldest_waiting_ms(self._jobs)
+        waited_s = 0.0 if appended_ms is None else time.time() - self._context.clock.to_local_s(appended_ms)
         labels = (self._consumption.topic.name, self._tier.value)
+        names.OLDEST_WAIT_SECONDS.labels(*labels).set(max(0.0, waited_s))
         names.IN_FLIGHT.labels(*labels).set(sum(len(job.taken) for job in self._jobs))
         names.LAG.labels(*labels).set(self._assignment.lag(self._end_of))
-
-    def _measure_oldest_wait(self) -> None:
-        appended_ms = oldest_waiting_ms(self._jobs)
-        seconds = 0.0 if appended_ms is None else time.time() - self._context.clock.to_local_s(appended_ms)
-        names.OLDEST_WAIT_SECONDS.labels(self._consumption.topic.name, self._tier.value).set(max(0.0, seconds))
 
     def _end_of(self, partition: TopicPartition) -> int | None:
         """As of the last fetch."""
@@ -254,7 +250,7 @@ class WorkSource:
     async def _commit_regularly(self) -> None:
         while True:
             await asyncio.sleep(COMMIT_EVERY_S)
-            self._measure_oldest_wait()
+            self._measure()  # here, as for each record it would cost more than its handler
             await self._commit(self._assignment.all())
 
     async def _commit(self, ledgers: Ledgers) -> None:
@@ -286,7 +282,6 @@ class WorkSource:
             await self._commit(gone)
         finally:
             self._assignment.leave(gone)
-            self._measure()
 
     def adopted(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = True
