@@ -64,7 +64,12 @@ def strike(faults: Sequence[Fault], stack: Any, wait_until: Callable[..., Any]) 
     for fault in faults:
         fault.strike(stack, wait_until)
     wait_until(lambda: stack.is_whole, what="everything ready", within_s=90, every_s=0.5)
-    return Disturbance(began, time.monotonic(), any(fault.breaks_connections for fault in faults))
+    return Disturbance(
+        began,
+        time.monotonic(),
+        breaks_connections=any(fault.breaks_connections for fault in faults),
+        turns_away=any(fault.turns_away for fault in faults),
+    )
 
 
 def require_newest(written: Sequence[documents.Written], key: str, stack: Any, wait_until: Callable[..., Any]) -> None:

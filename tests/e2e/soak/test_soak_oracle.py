@@ -97,6 +97,12 @@ def test_a_connection_that_breaks_where_none_has_to_is_named() -> None:
     assert "connection broke" in " ".join(violations([asked(cut())], {"req_1": DONE}, QUIET))
 
 
+def test_a_client_that_is_turned_away_where_nothing_is_away_is_named() -> None:
+    turned_away = cut(status=503, request_id=None, broken=None, retry_after=True)
+    assert violations([asked(turned_away)], {}, ROUGH) == []
+    assert "nothing was away" in " ".join(violations([asked(turned_away)], {}, replace(ROUGH, turns_away=False)))
+
+
 def test_one_request_for_two_clients_is_named() -> None:
     assert violations([asked(attempt()), asked(attempt(), number=2)], {"req_1": DONE}, QUIET) == [
         "req_1 was given to 2 clients"

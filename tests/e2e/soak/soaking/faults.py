@@ -24,12 +24,16 @@ Wait = Callable[..., Any]
 
 @dataclass(frozen=True)
 class Fault:
-    """`strike(stack, wait)` does it, which takes about `takes_s`: requests come for as long."""
+    """`strike(stack, wait)` does it, which takes about `takes_s`: requests come for as long.
+
+    `breaks_connections`, `turns_away` (503 with Retry-After): what a client may notice.
+    """
 
     name: str
     strike: Callable[[Any, Wait], None]
     takes_s: float = SHORT_S
     breaks_connections: bool = False
+    turns_away: bool = True
 
 
 def _kill(name: str, stack: Any, wait: Wait) -> None:
@@ -111,7 +115,7 @@ AWAY = [
     Fault("weaviate-away", partial(_keep_away, "weaviate", STORE_AWAY_S)),
 ]
 STOPS = [Fault(f"stop-{name}", partial(_stop, name, STOPPED_S)) for name in SERVICES]
-SCALES = [Fault(f"scale-{name}", partial(_scale, name), LONG_S) for name in SERVICES]
+SCALES = [Fault(f"scale-{name}", partial(_scale, name), LONG_S, turns_away=False) for name in SERVICES]
 FAULTS = [
     *KILLS,
     *AWAY,

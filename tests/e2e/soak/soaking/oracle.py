@@ -71,6 +71,8 @@ class Disturbance:
     began: float
     ended: float
     breaks_connections: bool
+    turns_away: bool = True
+    """With 503 and Retry-After."""
 
     def touches(self, attempt: Try) -> bool:
         return attempt.began <= self.ended and attempt.over >= self.began
@@ -103,7 +105,7 @@ def _wrong_connection(attempt: Try, disturbance: Disturbance) -> Iterator[str]:
     touched = disturbance.touches(attempt)
     if attempt.broken and not (touched and disturbance.breaks_connections):
         yield f"the connection broke: {attempt.broken}"
-    if attempt.status == UNAVAILABLE and not (touched and attempt.retry_after):
+    if attempt.status == UNAVAILABLE and not (touched and disturbance.turns_away and attempt.retry_after):
         yield f"503 {'though nothing was away' if attempt.retry_after else 'without Retry-After'}"
     elif attempt.status not in (0, UNAVAILABLE) and attempt.request_id is None:
         yield f"turned away with {attempt.status}"
