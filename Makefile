@@ -48,7 +48,7 @@ bench: $(READY) ## measure a stack of its own, rewrite docs/bench; FIRST=1: the 
 
 soak: $(READY) ## break a stack of its own under load, 40 minutes for each round: make soak SEED=n ROUNDS=n
 	$(STACK) provide --model minilm
-	SOAK_SEED=$(SEED) SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -q -m soak tests/e2e/soak tests/e2e/soak_bus
+	SOAK_SEED=$(SEED) SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -v -m soak tests/e2e/soak tests/e2e/soak_bus
 
 provide: $(READY)
 	$(STACK) provide
