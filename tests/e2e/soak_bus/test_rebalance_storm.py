@@ -20,6 +20,8 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(180)]
 STORM_S = 25.0
 EVERY_S = 1.0
 STAYS_S = (0.5, 4.0)
+DRAINS_S = (0.0, 5.0)
+"""Half of the members leave what they have in hand undone."""
 SLOTS = 4
 SEED = 11
 
@@ -29,8 +31,8 @@ async def work(message: Received[Ask]) -> Sequence[Outgoing]:
     return await answer(message)
 
 
-async def member(bench: Bench, stays_s: float) -> None:
-    async with bench.working(consume(bench.command, work, slots=SLOTS)):
+async def member(bench: Bench, stays_s: float, drain_s: float) -> None:
+    async with bench.working(consume(bench.command, work, slots=SLOTS), drain_s=drain_s):
         await asyncio.sleep(stays_s)
 
 
@@ -40,7 +42,7 @@ async def load(bench: Bench, until_s: float) -> int:
     while time.monotonic() < until_s:
         await bench.asks([sent])
         sent += 1
-        await asyncio.sleep(0.02)
+        await asyncio.sleep(0.005)
     return sent
 
 
@@ -51,7 +53,7 @@ async def test_a_rebalance_storm_loses_nothing_and_doubles_little(components: An
         loading = group.create_task(load(bench, storm_ends))
         members = 0
         while time.monotonic() < storm_ends:
-            group.create_task(member(bench, chance.uniform(*STAYS_S)))
+            group.create_task(member(bench, chance.uniform(*STAYS_S), chance.choice(DRAINS_S)))
             members += 1
             await asyncio.sleep(EVERY_S)
         await loading
