@@ -156,6 +156,28 @@ async def test_overload_pauses_and_costs_no_attempt(bench: Bench) -> None:
     assert await bench.dead() == []
 
 
+async def test_what_was_fetched_is_kept_while_there_is_no_room(bench: Bench) -> None:
+    """Of a paused partition that is polled, aiokafka throws away what it has fetched."""
+    go_on = asyncio.Event()
+
+    async def wait(message: Received[Ask]) -> list[Outgoing]:
+        await go_on.wait()
+        return await answer(message)
+
+    await bench.asks(range(8))
+    async with bench.working(consume(bench.command, wait, slots=1, prefetch=1)) as bus:
+        (source,) = [each for each in bus._sources if each.topic == bench.command[Tier.STANDARD]]
+        await until(lambda: source._room() == 0)
+        consumer = source._consumer
+        assert consumer._fetcher is not None
+        (fetched,) = consumer._fetcher._records.values()
+        polled = consumer._subscription._last_fetch_ended
+        await until(lambda: consumer._subscription._last_fetch_ended > polled)
+        assert fetched.has_more()
+        go_on.set()
+        await bench.until_answered(*range(8))
+
+
 async def test_a_paused_source_takes_nothing_more(bench: Bench) -> None:
     seen: list[int] = []
 

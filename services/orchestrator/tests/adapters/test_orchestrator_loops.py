@@ -7,6 +7,7 @@ import pytest
 
 from groundswell.common.postgres import Postgres
 from groundswell.orchestrator.adapters.adoption import Adoption
+from groundswell.orchestrator.adapters.hearing import Hearing
 from groundswell.orchestrator.adapters.reply_lease import ReplyLease
 
 
@@ -52,6 +53,6 @@ async def test_the_lease_is_kept_until_cancelled() -> None:
 
 async def test_adoption_looks_until_cancelled() -> None:
     lease = Lease()
-    adoption = Adoption(cast("Any", OpenDesk()), cast("Any", None), lease, replies=())
+    adoption = Adoption(cast("Any", OpenDesk()), cast("Any", None), lease, Hearing(), replies=())
     adoption._bus = cast("Any", object())
     await ends(asyncio.create_task(adoption.run()), lease)

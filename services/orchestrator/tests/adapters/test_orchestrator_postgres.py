@@ -12,6 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr, TypeAdapter
 
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.envelope import parse
 from groundswell.common.bus.publisher import Publisher
@@ -51,6 +52,7 @@ class Broker:
     events: list[AnswerEnded] = field(default_factory=list)
     keys: list[bytes] = field(default_factory=list)
     away: bool = False
+    claims: Claims = field(default_factory=lambda: Claims(None))
 
     async def publish_raw(self, topic: str, value: bytes, headers: Any, *, key: bytes, **_: Any) -> None:
         if self.away:

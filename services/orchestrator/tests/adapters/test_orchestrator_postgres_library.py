@@ -11,6 +11,7 @@ import pytest
 from pydantic import SecretStr
 
 from groundswell.common.blobs import Blobs
+from groundswell.common.bus.claims import Claims
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope, ReplyAddress, parse
 from groundswell.common.bus.messages import Origin, Received
@@ -49,6 +50,7 @@ class Ingest:
 
     def __init__(self, postgres: Postgres) -> None:
         self._postgres = postgres
+        self.claims = Claims(None)
         self.heard: list[Any] = []
         self.envelopes: list[Envelope] = []
         self.acts_at_once = False

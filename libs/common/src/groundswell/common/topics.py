@@ -154,7 +154,13 @@ GENERATE_ANSWER = Command(
 
 _ORCHESTRATOR_OUTCOMES: tuple[type[Message], ...] = tuple(
     dict.fromkeys(
-        (*RETRIEVE_PASSAGES.outcomes, *CHECK_TEXT.outcomes, *GENERATE_ANSWER.outcomes, answers.RepliesAdopted)
+        (
+            *RETRIEVE_PASSAGES.outcomes,
+            *CHECK_TEXT.outcomes,
+            *GENERATE_ANSWER.outcomes,
+            answers.RepliesAdopted,
+            answers.ReplyProbe,
+        )
     ),
 )
 ORCHESTRATOR_REPLIES = Reply(

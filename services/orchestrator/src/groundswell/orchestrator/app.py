@@ -27,6 +27,7 @@ from groundswell.common.topics import (
 from groundswell.orchestrator.adapters.adoption import Adoption
 from groundswell.orchestrator.adapters.answer_readiness import AnswerReadiness
 from groundswell.orchestrator.adapters.front_desk import Desk
+from groundswell.orchestrator.adapters.hearing import Hearing
 from groundswell.orchestrator.adapters.http_app import create_app
 from groundswell.orchestrator.adapters.http_server import PublicHttp
 from groundswell.orchestrator.adapters.postgres_database import Database
@@ -34,6 +35,7 @@ from groundswell.orchestrator.adapters.postgres_keys import PostgresKeys
 from groundswell.orchestrator.adapters.postgres_ledger import PostgresLedger
 from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
 from groundswell.orchestrator.adapters.reply_lease import LeaseLost, ReplyLease
+from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.placement import Placement
@@ -43,7 +45,7 @@ from groundswell.orchestrator.settings import Settings
 SWEEP_EVERY_S = 5.0
 OVERDUE_GRACE_S = 30.0
 """Longer than an adoption takes: who carries a request on ends it with the text that was released."""
-LOOK_EVERY_S = 1.0
+LOOK_EVERY_S = 0.25
 STALL_S = 1.0
 
 log = structlog.get_logger(__name__)
@@ -60,7 +62,8 @@ def build() -> Service:
     workers = WorkerSigns()
     placement = Placement()
     desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers, placement)
-    adoption = Adoption(desk, ledger, lease, replies=(ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES))
+    hearing = Hearing()
+    adoption = Adoption(desk, ledger, lease, hearing, replies=(ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES))
     readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
     app = create_app(
         desk=desk,
@@ -92,7 +95,7 @@ def build() -> Service:
             outbox.sweep,
             adoption.run,
             partial(replica.keep_lease, lease),
-            partial(replica.watch_workers, workers, readiness),
+            partial(replica.watch_workers, workers, hearing),
             readiness.watch,
         ],
         before_drain=replica.drain,
@@ -120,7 +123,7 @@ class Replica:
         self._keys = keys
         self._adoption = adoption
         self._http = http
-        self._replies: PartitionReader | None = None
+        self._replies: tuple[PartitionReader, ReplyRoute] | None = None
         self._streams: PartitionReader | None = None
 
     async def open(self, bus: Bus) -> None:
@@ -134,7 +137,7 @@ class Replica:
 
     async def hear_replies(self) -> None:
         assert self._replies is not None  # noqa: S101 - the runtime opens before it runs the background
-        await self._replies.run()
+        await self._adoption.hear(*self._replies)
 
     async def hear_streams(self) -> None:
         assert self._streams is not None  # noqa: S101 - the runtime opens before it runs the background
@@ -163,14 +166,14 @@ class Replica:
                 log.info("sweep put off", reason=error.reason)
             await asyncio.sleep(SWEEP_EVERY_S)
 
-    async def watch_workers(self, workers: WorkerSigns, readiness: AnswerReadiness) -> None:
+    async def watch_workers(self, workers: WorkerSigns, hearing: Hearing) -> None:
         """Requests of a worker that fell silent go on elsewhere."""
         looked = time.monotonic()
         while True:
             now = time.monotonic()
             # Who did not look could not hear either: what lies unread may hold the sign of life.
             stalled = now - looked > LOOK_EVERY_S + STALL_S
-            workers.listen(now, can_hear=readiness.kafka_answers and not stalled)
+            workers.listen(now, can_hear=hearing.can_hear(now) and not stalled)
             looked = now
             for worker in workers.take_lost(now):
                 log.warning("worker lost", worker=worker)
@@ -181,7 +184,7 @@ class Replica:
         """Leave new questions to the other replicas, finish what runs, then stop listening."""
         self._http.refuse_new()
         await self._desk.drain(self._settings.drain_s * 0.8)
-        for reader in (self._replies, self._streams):
+        for reader in (self._replies and self._replies[0], self._streams):
             if reader is not None:
                 await reader.stop()
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from groundswell.common.bus.envelope import ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, RepliesAdopted, StreamAdopted
+from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, RepliesAdopted, ReplyProbe, StreamAdopted
 from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
@@ -32,6 +32,7 @@ from groundswell.orchestrator.ports import Uploads
 
 CONTROL_WITHIN_S = 10.0
 """Releases and cancels are worth sending also when the request itself is past its deadline."""
+PROBE_LIFE_S = 1.0
 
 
 def command(state: RequestState, payload: Message, reply_partition: int, partition: int | None = None) -> Outgoing:
@@ -83,15 +84,25 @@ async def hear_progress(
 
 def replies_adopted(topic: Reply, partition: int, epoch: int) -> Outgoing:
     """The mark on a reply partition from which on the owner with `epoch` hears."""
+    return _of_owner(topic, partition, RepliesAdopted(epoch=epoch), life_s=CONTROL_WITHIN_S, epoch=epoch)
+
+
+def reply_probe(topic: Reply, partition: int, owner: str) -> Outgoing:
+    probe = ReplyProbe(owner=owner, sent_s=time.monotonic())
+    return _of_owner(topic, partition, probe, life_s=PROBE_LIFE_S)
+
+
+def _of_owner(topic: Reply, partition: int, payload: Message, *, life_s: float, epoch: int = 0) -> Outgoing:
+    """What the owner of a reply partition lays there itself."""
     return Outgoing(
         topic=topic.physical_name,
         partition=partition,
-        payload=RepliesAdopted(epoch=epoch),
+        payload=payload,
         key=str(partition),
         correlation_id=CorrelationId(f"partition-{partition}"),
         tenant=SHARED_TEAM,
         tier=Tier.INTERACTIVE,
-        deadline=time.time() + CONTROL_WITHIN_S,
+        deadline=time.time() + life_s,
         epoch=epoch,
     )
 

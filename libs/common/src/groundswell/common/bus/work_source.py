@@ -35,6 +35,7 @@ STOP_WITHIN_S = 10.0
 REBALANCE_TIMEOUT_MS = 30_000
 BULK_FETCH_BYTES = 128 * 1024
 FETCH_BYTES = 1024 * 1024
+NOWHERE = TopicPartition("", 0)
 
 log = structlog.get_logger(__name__)
 
@@ -160,8 +161,11 @@ class WorkSource:
         if room <= 0:
             self._job_ended.clear()
             await _wait(self._job_ended, POLL_MS / 1000)
-        # Polls also while paused: the group takes a consumer that does not poll for dead.
-        taken = await self._fetch(POLL_MS if room > 0 else 0, self._most(room))
+            # Polls all the same: the group takes a consumer that does not poll for dead. But not its own partitions:
+            # of a paused one aiokafka would throw away what it has fetched, up to a megabyte, and fetch it again.
+            await self._consumer.getmany(NOWHERE)
+            return
+        taken = await self._fetch(POLL_MS, self._most(room))
         if taken and self._consumption.batch:
             taken += await self._fill(len(taken))
         if not self._stopping:

@@ -30,6 +30,16 @@ class RepliesAdopted(Message):
     epoch: int
 
 
+class ReplyProbe(Message):
+    """On a reply partition, once a second, from its owner to itself: read back, it shows that replies are heard.
+
+    `sent_s` is a time of the owner's own clock.
+    """
+
+    owner: str
+    sent_s: float
+
+
 class AnswerReleased(Message):
     """`text` is `[start, start + len(text))` (code points) of the released answer."""
 

@@ -10,7 +10,7 @@ import structlog
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Received
 from groundswell.common.bus.readers import PartitionReader, read_until_now
-from groundswell.common.contracts.answers import RepliesAdopted
+from groundswell.common.contracts.answers import RepliesAdopted, ReplyProbe
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import CorrelationId
 from groundswell.common.postgres import heed_cancel
@@ -18,6 +18,7 @@ from groundswell.common.tiers import Tier
 from groundswell.common.topics import Reply
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.front_desk import Desk
+from groundswell.orchestrator.adapters.hearing import Hearing
 from groundswell.orchestrator.adapters.reply_lease import Lease, ReplyLease
 from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.ports import Orphan, Ownership, RequestLedger
@@ -30,15 +31,18 @@ log = structlog.get_logger(__name__)
 class Adoption:
     """Adopts, for one replica, what lies on partitions that nobody holds any longer."""
 
-    def __init__(self, desk: Desk, ledger: RequestLedger, lease: ReplyLease, replies: Sequence[Reply]) -> None:
+    def __init__(
+        self, desk: Desk, ledger: RequestLedger, lease: ReplyLease, hearing: Hearing, replies: Sequence[Reply]
+    ) -> None:
         self._replies = replies
+        self._hearing = hearing
         self._desk = desk
         self._ledger = ledger
         self._lease = lease
         self._bus: Bus | None = None
         self._adopting: set[asyncio.Task[None]] = set()
 
-    async def open_own(self, bus: Bus) -> PartitionReader:
+    async def open_own(self, bus: Bus) -> tuple[PartitionReader, ReplyRoute]:
         """Read on where the former owner of the own partition ended; positions settle before the first question."""
         self._bus = bus
         held = Lease(self._lease.partition, self._lease.epoch)
@@ -46,7 +50,12 @@ class Adoption:
         reader, route, heard = await self._take_over(bus, held, orphans)
         self._desk.open(route)
         self._carry_on(orphans, heard, route)
-        return reader
+        return reader, route
+
+    async def hear(self, reader: PartitionReader, route: ReplyRoute) -> None:
+        """Run a reader of a partition, and know whether it hears."""
+        with self._hearing.watching(route, *self._replies):
+            await reader.run()
 
     async def run(self) -> None:
         """Look for lapsed partitions until cancelled."""
@@ -78,7 +87,7 @@ class Adoption:
         try:
             orphans = await self._ledger.adopt(self._ownership(held))
             reader, route, heard = await self._take_over(bus, held, orphans)
-            reading = asyncio.create_task(reader.run())
+            reading = asyncio.create_task(self.hear(reader, route))
             try:
                 going_on: set[asyncio.Task[None]] = set(self._carry_on(orphans, heard, route))
                 while going_on and not reading.done():
@@ -97,10 +106,16 @@ class Adoption:
     ) -> tuple[PartitionReader, ReplyRoute, list[Received[Any]]]:
         """A reader that goes on where what lies there ends, and that, for the orphans."""
         found, ends = await self._left_behind(bus, held, orphans) if orphans else ([], None)
-        reader = PartitionReader(self._replies, self._desk.hear_reply, bus.context, partition=held.partition)
+        reader = PartitionReader(self._replies, self._take, bus.context, partition=held.partition)
         await reader.start(ends)
         offset: Callable[[Tier], int] = partial(_position, reader)
         return reader, ReplyRoute(bus, held.partition, held.epoch, self._lease.owner, offset), found
+
+    async def _take(self, message: Received[Any]) -> None:
+        if isinstance(message.payload, ReplyProbe):
+            self._hearing.hear(message, self._lease.owner)
+        else:
+            await self._desk.hear_reply(message)
 
     async def _left_behind(
         self, bus: Bus, held: Lease, orphans: Sequence[Orphan]

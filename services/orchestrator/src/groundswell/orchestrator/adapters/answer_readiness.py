@@ -30,10 +30,6 @@ class AnswerReadiness:
         here = {} if self._desk_is_open() else {"orchestrator": "starting or stopping"}
         return here | self._lacking
 
-    @property
-    def kafka_answers(self) -> bool:
-        return "kafka" not in self._lacking
-
     async def watch(self) -> None:
         while True:
             readers, database = await asyncio.gather(self._readers(), self._database())

@@ -1,0 +1,58 @@
+"""Whether replies reach this replica: on each partition that it reads, a probe of its own comes back once a second.
+
+Without that, a worker that nobody hears says nothing about the worker.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from groundswell.common.bus.messages import Received
+from groundswell.common.contracts.answers import ReplyProbe
+from groundswell.common.errors import Overloaded
+from groundswell.common.topics import Reply
+from groundswell.orchestrator import handlers
+from groundswell.orchestrator.adapters.run import ReplyRoute
+
+PROBE_EVERY_S = 1.0
+HEARD_WITHIN_S = 3.0
+
+
+class Hearing:
+    """Of all partitions that are being watched. Times are seconds of this process's monotonic clock."""
+
+    def __init__(self) -> None:
+        self._sent_s: dict[tuple[str, int], float] = {}
+        """When the newest probe that came back was sent, by topic and partition."""
+
+    def can_hear(self, now: float) -> bool:
+        """Whether a recent probe has come back from each partition."""
+        return all(now - sent_s <= HEARD_WITHIN_S for sent_s in self._sent_s.values())
+
+    def hear(self, message: Received[ReplyProbe], owner: str) -> None:
+        """Take a probe that came back; that of another owner, before or after this one, says nothing."""
+        at = message.origin.topic, message.origin.partition
+        if message.payload.owner == owner and at in self._sent_s:
+            self._sent_s[at] = max(self._sent_s[at], message.payload.sent_s)
+
+    @contextmanager
+    def watching(self, route: ReplyRoute, *topics: Reply) -> Iterator[None]:
+        """Probe the route's partition of each topic for as long as the block runs."""
+        watched = {(topic.physical_name, route.partition): time.monotonic() for topic in topics}
+        self._sent_s |= watched
+        probing = asyncio.create_task(_probe(route, topics))
+        try:
+            yield
+        finally:
+            probing.cancel()
+            for at in watched:
+                self._sent_s.pop(at, None)
+
+
+async def _probe(route: ReplyRoute, topics: tuple[Reply, ...]) -> None:
+    while True:
+        for topic in topics:
+            with suppress(Overloaded):  # it does not come back, which says it all
+                await route.bus.publisher.publish(handlers.reply_probe(topic, route.partition, route.owner))
+        await asyncio.sleep(PROBE_EVERY_S)
