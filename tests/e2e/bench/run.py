@@ -1,23 +1,24 @@
 """`make bench`: takes the measures of the project, and writes docs/bench.
 
-Each kind of measure brings what it needs: the bus a broker, the demo and the questions a whole stack.
+Each kind of measure brings what it needs: the bus a broker, the workers a stack whose model only takes time, the demo
+and the questions a whole stack.
 """
 
 import argparse
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 from delivery import taking as delivery
 from delivery.numbers import Part2
 from delivery.page import page as delivery_page
-
 from measures import demo_runs, pages, processes, results
 from measures.circumstances import beginning
 from measures.measured import Frozen, read, write
 from measures.own_stack import OwnStack, forget_other_stacks, own_stack
 from measures.questions import ask_all, read_questions
+from workers import taking as workers
 
 CHECKOUT = Path(__file__).parents[3]
 FOLDER = CHECKOUT / "docs" / "bench"
@@ -25,7 +26,8 @@ NUMBERS, DELIVERY_NUMBERS = FOLDER / "part-1.json", FOLDER / "part-2.json"
 DEMO, PROCESSES, QUESTIONS = "demo", "processes", "questions"
 ON_A_STACK = (DEMO, PROCESSES, QUESTIONS)
 ON_A_BROKER = delivery.MEASURES
-MEASURES = (*ON_A_STACK, *ON_A_BROKER)
+ON_A_TIMED_STACK = workers.MEASURES
+MEASURES = (*ON_A_STACK, *ON_A_BROKER, *ON_A_TIMED_STACK)
 
 
 def main() -> int:
@@ -42,7 +44,7 @@ def main() -> int:
         if options.quick:
             _show_delivery(wanted)
             return 0
-        for name, numbers in delivery.take(_among(ON_A_BROKER, wanted), delivery.Extent(), CHECKOUT, tell):
+        for name, numbers in _delivery(wanted, quick=False):
             _keep_delivery(**{name: numbers})
         if on_a_stack := _among(ON_A_STACK, wanted):
             with own_stack(CHECKOUT) as stack:
@@ -61,7 +63,7 @@ def _options() -> argparse.Namespace:
         "--page", action="store_true", help="only write the pages again, from the numbers that are there"
     )
     parser.add_argument(
-        "--quick", action="store_true", help="the bus alone, with few messages: the page is shown and nothing written"
+        "--quick", action="store_true", help="delivery alone, with few messages: the page is shown and nothing written"
     )
     parser.add_argument("--only", action="append", choices=MEASURES, help="this measure alone; may be repeated")
     return parser.parse_args()
@@ -71,9 +73,16 @@ def _among(measures: Collection[str], wanted: Collection[str]) -> tuple[str, ...
     return tuple(name for name in measures if name in wanted)
 
 
+def _delivery(wanted: Collection[str], *, quick: bool) -> Iterator[tuple[str, Frozen]]:
+    extent = delivery.QUICK if quick else delivery.Extent()
+    yield from delivery.take(_among(ON_A_BROKER, wanted), extent, CHECKOUT, tell)
+    timed = workers.QUICK if quick else workers.Extent()
+    yield from workers.take(_among(ON_A_TIMED_STACK, wanted), timed, CHECKOUT, tell)
+
+
 def _show_delivery(wanted: Collection[str]) -> None:
     taken = Part2()
-    for name, numbers in delivery.take(_among(ON_A_BROKER, wanted), delivery.QUICK, CHECKOUT, tell):
+    for name, numbers in _delivery(wanted, quick=True):
         taken = taken.model_copy(update={name: numbers})
     sys.stdout.write(delivery_page(taken))
 

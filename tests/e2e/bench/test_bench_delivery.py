@@ -5,13 +5,13 @@ from pathlib import Path
 from statistics import StatisticsError
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
 from delivery.line import parcel
 from delivery.numbers import Backlog, Beside, Cost, Hops, Memory, Part2, Tail, tail
 from delivery.page import page
 from delivery.regression import bootstrap_interval, slope
-from hypothesis import given
-from hypothesis import strategies as st
-
 from measures.measured import Circumstances, read, write
 
 AT = Circumstances(

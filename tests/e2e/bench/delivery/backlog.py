@@ -11,12 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import count
 
 from aiokafka import AIOKafkaProducer
+
 from delivery.broker import lay, make_topics
 from delivery.child import Child, child
 from delivery.line import command, headers, parcel
 from delivery.numbers import Backlog, tail
 from delivery.regression import bootstrap_interval, slope
-
 from groundswell.common.tiers import Tier
 from measures.measured import Circumstances
 

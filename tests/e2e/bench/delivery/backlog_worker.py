@@ -8,7 +8,6 @@ from typing import Any
 from delivery.child import hear_parent, tell_parent
 from delivery.line import Parcel, command
 from delivery.product import observed, working
-
 from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.testing.waiting import until

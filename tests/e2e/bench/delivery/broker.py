@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from aiokafka import AIOKafkaProducer
-from delivery.line import headers, parcel
 
+from delivery.line import headers, parcel
 from groundswell.common.bus.admin import ensure_topics
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import Command, physical_topics

@@ -8,7 +8,6 @@ from delivery.broker import lay, make_topics
 from delivery.child import child
 from delivery.cost_worker import GIVEN, TAKEN
 from delivery.numbers import Cost
-
 from groundswell.common.tiers import Tier
 from measures.measured import Circumstances
 

@@ -10,7 +10,6 @@ from delivery.child import hear_parent, tell_parent
 from delivery.line import Parcel, chain, outgoing, parcel
 from delivery.product import observed, working
 from delivery.raw import clients
-
 from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.tiers import Tier

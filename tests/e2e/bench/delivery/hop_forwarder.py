@@ -7,7 +7,6 @@ from delivery.child import hear_parent, tell_parent
 from delivery.line import Parcel, chain
 from delivery.product import observed, working
 from delivery.raw import clients
-
 from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.messages import Outgoing, Received, follow
 from groundswell.common.tiers import Tier

@@ -12,7 +12,6 @@ from delivery.broker import make_topics
 from delivery.child import child
 from delivery.line import HOPS, chain
 from delivery.numbers import Beside, Hops, tail
-
 from measures.measured import Circumstances, percentile
 
 IN_FLIGHT = (1, 32)

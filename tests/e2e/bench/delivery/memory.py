@@ -6,7 +6,6 @@ from delivery.broker import lay, make_topics
 from delivery.child import child
 from delivery.memory_worker import GIVEN, TAKEN
 from delivery.numbers import Memory
-
 from groundswell.common.tiers import Tier
 from measures.measured import Circumstances
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from delivery.child import hear_parent, tell_parent
 from delivery.line import Parcel, command
 from delivery.product import observed, working
-
 from groundswell.common.bus.consumption import consume
 from groundswell.common.bus.messages import Outgoing, Received, follow
 

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from measures.measured import Circumstances, Frozen, percentile
+from workers.numbers import Placement, TakeOver
 
 
 class Tail(Frozen):
@@ -69,6 +70,8 @@ class Part2(Frozen):
     cost: Cost | None = None
     backlog: Backlog | None = None
     memory: Memory | None = None
+    placement: Placement | None = None
+    takeover: TakeOver | None = None
 
 
 def tail(milliseconds: Sequence[float]) -> Tail:

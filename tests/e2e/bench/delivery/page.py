@@ -4,19 +4,19 @@ from statistics import median
 
 from delivery.line import BYTES
 from delivery.numbers import Backlog, Cost, Hops, Memory, Part2
-
 from measures.markdown import kept, machine_section, table, taken_at
+from workers.page import placement_section, takeover_section
 
 HOPS_LIMIT, HOPS_AIM = 1.5, 1.2
 COST_LIMIT, COST_AIM = 3.0, 2.0
 SLOPE_LIMIT_MS = 1.0
 MEMORY_LIMIT = 1.05
 _HEAD = f"""\
-# Delivery: what the way over Kafka costs
+# Delivery: what the way over Kafka costs, and what a killed or a full worker does to a client
 
 `make bench` takes these measures and writes this page and [part-2.json](part-2.json), on a broker of their own in a
 temporary folder. One of them alone, without the stack: `.venv/bin/python tests/e2e/bench/run.py --only hops` (or
-`cost`, `backlog`, `memory`). Payloads are JSON of {BYTES} bytes, topics have 4 partitions, spans are not sampled,
+`cost`, `backlog`, `memory`); `placement` and `takeover` bring a stack of their own. Payloads are JSON of {BYTES} bytes, topics have 4 partitions, spans are not sampled,
 metrics and log context are on. Raw is aiokafka: `getone` and `send_and_wait`, acks=all, linger 0, a commit every
 100 ms.
 """
@@ -24,12 +24,14 @@ metrics and log context are on. Raw is aiokafka: `getone` and `send_and_wait`, a
 
 def page(results: Part2) -> str:
     """Markdown; what was never measured is left out."""
-    measured = (results.hops, results.cost, results.backlog, results.memory)
+    measured = (results.hops, results.cost, results.backlog, results.memory, results.placement, results.takeover)
     sections = [
         _hops(results.hops) if results.hops else "",
         _cost(results.cost) if results.cost else "",
         _backlog(results.backlog) if results.backlog else "",
         _memory(results.memory) if results.memory else "",
+        placement_section(results.placement) if results.placement else "",
+        takeover_section(results.takeover) if results.takeover else "",
         machine_section(each.circumstances for each in measured if each is not None),
     ]
     return "\n".join([_HEAD, *filter(None, sections)])

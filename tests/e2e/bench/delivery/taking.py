@@ -7,7 +7,6 @@ from pathlib import Path
 
 from delivery import backlog, cost, hops, memory
 from delivery.broker import own_broker
-
 from measures.circumstances import beginning
 from measures.measured import Frozen
 

@@ -7,14 +7,14 @@ import time
 from collections.abc import Callable, Iterator
 
 import httpx
-from workers.misplaced import Admitted, Ended, Happening, Sent, busy_share, found_full, misplaced_s
-from workers.numbers import Placement
-from workers.timed_stack import ANSWER_S, SLOTS, STEP_S, WORKERS, body, lying_on
 
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import GENERATE_ANSWER, ORCHESTRATOR_REPLIES, WORKER_PROGRESS
 from measures.measured import Circumstances, spread
 from measures.own_stack import OwnStack
+from workers.misplaced import Admitted, Ended, Happening, Sent, busy_share, found_full, misplaced_s
+from workers.numbers import Placement
+from workers.timed_stack import ANSWER_S, SLOTS, STEP_S, WORKERS, body, lying_on
 
 LOAD = 0.7
 WORDS = (16, 112)

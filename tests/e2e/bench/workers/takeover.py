@@ -9,11 +9,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import httpx
-from workers.numbers import TakeOver
-from workers.timed_stack import body, running, until_workers_are_ready
 
 from measures.measured import Circumstances, spread
 from measures.own_stack import OwnStack
+from workers.numbers import TakeOver
+from workers.timed_stack import body, running, until_workers_are_ready
 
 WORDS = 1_500
 DEADLINE_S = 300.0

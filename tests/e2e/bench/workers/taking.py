@@ -4,11 +4,10 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from workers import placement, takeover
-from workers.timed_stack import timed_stack
-
 from measures.circumstances import beginning
 from measures.measured import Frozen
+from workers import placement, takeover
+from workers.timed_stack import timed_stack
 
 PLACEMENT, TAKEOVER = "placement", "takeover"
 MEASURES = (PLACEMENT, TAKEOVER)
