@@ -12,7 +12,7 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from groundswell.common.bus.consumption import Batch, consume, consume_batches
 from groundswell.common.bus.messages import Outgoing, Received, reply
 from groundswell.common.errors import Rejected
-from groundswell.common.telemetry.tracing import configure_tracing, current_carrier, current_trace_id, span
+from groundswell.common.telemetry.tracing import current_carrier, current_trace_id, span, tracer_provider
 from groundswell.common.testing.bench import Answered, Ask, Bench, answer
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
@@ -23,7 +23,8 @@ def spans() -> Iterator[InMemorySpanExporter]:
     """What is recorded during the test. The process's provider can be set only once."""
     provider = trace.get_tracer_provider()
     if not isinstance(provider, TracerProvider):
-        provider = configure_tracing("bench", None)
+        provider = TracerProvider()
+        trace.set_tracer_provider(provider)
     exporter = InMemorySpanExporter()
     processor = SimpleSpanProcessor(exporter)
     provider.add_span_processor(processor)
@@ -111,3 +112,14 @@ def test_a_carrier_takes_a_span_elsewhere(spans: InMemorySpanExporter) -> None:
 def test_outside_of_a_trace_there_is_no_trace_id() -> None:
     assert current_trace_id() is None
     assert current_carrier() == {}
+
+
+def test_without_a_collector_a_trace_has_an_id_and_no_spans() -> None:
+    nowhere = tracer_provider("bench", None).get_tracer("bench")
+    of_nobody = nowhere.start_span("here")
+    assert of_nobody.get_span_context().is_valid
+    assert not of_nobody.is_recording()
+    somewhere = tracer_provider("bench", "http://127.0.0.1:9").get_tracer("bench").start_span("there")
+    assert somewhere.is_recording()
+    child = nowhere.start_span("here", trace.set_span_in_context(somewhere))
+    assert child.is_recording(), "whoever asked records the trace"

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
 
 from groundswell.common.scheduling import TurnQueue
 from groundswell.common.tiers import Tier
@@ -15,35 +16,71 @@ class TierGate:
     def __init__(self, slots: int, *, now: Callable[[], float] = time.time) -> None:
         self._free = slots
         self._now = now
-        self._waiting: TurnQueue[asyncio.Future[None]] = TurnQueue()
+        self._waiting: TurnQueue[_Ticket] = TurnQueue()
 
-    @asynccontextmanager
-    async def turn(self, tier: Tier, *, deadline: float, cost: int = 1) -> AsyncIterator[None]:
-        """Hold a slot for work of `cost` messages. A waiter that is cancelled leaves no trace."""
-        ticket = asyncio.get_running_loop().create_future()
+    def turn(self, tier: Tier, *, deadline: float, cost: int = 1) -> "_Turn":
+        """A context that holds a slot for work of `cost` messages. A waiter that is cancelled leaves no trace."""
+        return _Turn(self, tier, deadline, cost)
+
+    async def take(self, tier: Tier, deadline: float, cost: int) -> None:
+        """Wait for a slot, which is given back by `release`."""
+        ticket = _Ticket()
         self._waiting.push(ticket, tier=tier, deadline=deadline, since=self._now(), cost=cost)
         self._grant()
+        if ticket.granted:
+            return
+        ticket.called = asyncio.get_running_loop().create_future()
         try:
-            await ticket
+            await ticket.called
         except asyncio.CancelledError:
-            if ticket.cancelled():
+            if ticket.granted:  # and cancelled in the same step of the loop: the slot goes to the next one
+                self.release()
+            else:
                 self._waiting.remove(ticket)
-            else:  # granted and cancelled in the same step of the loop: the slot goes to the next one
-                self._release()
             raise
-        try:
-            yield
-        finally:
-            self._release()
 
-    def _release(self) -> None:
+    def release(self) -> None:
         self._free += 1
         self._grant()
 
     def _grant(self) -> None:
-        # Those who gave up in this step of the loop have not left yet; they cost their tier no turn.
-        for given_up in [ticket for ticket in self._waiting if ticket.cancelled()]:
-            self._waiting.remove(given_up)
-        while self._free and (ticket := self._waiting.pop(self._now())) is not None:
-            self._free -= 1
-            ticket.set_result(None)
+        while self._free and self._waiting:
+            # Those who gave up in this step of the loop have not left yet; they cost their tier no turn.
+            for given_up in [ticket for ticket in self._waiting if ticket.has_given_up]:
+                self._waiting.remove(given_up)
+            if (ticket := self._waiting.pop(self._now())) is not None:
+                self._free -= 1
+                ticket.grant()
+
+
+@dataclass(eq=False)
+class _Ticket:
+    """`called` only if it had to wait."""
+
+    granted: bool = False
+    called: "asyncio.Future[None] | None" = None
+
+    @property
+    def has_given_up(self) -> bool:
+        return self.called is not None and self.called.cancelled()
+
+    def grant(self) -> None:
+        self.granted = True
+        if self.called is not None:
+            self.called.set_result(None)
+
+
+@dataclass(slots=True)
+class _Turn:
+    gate: TierGate
+    tier: Tier
+    deadline: float
+    cost: int
+
+    async def __aenter__(self) -> None:
+        await self.gate.take(self.tier, self.deadline, self.cost)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.gate.release()

@@ -4,7 +4,7 @@ Spans carry ids and the type of an error, never its message: that may quote a pr
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
@@ -12,6 +12,7 @@ from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExport
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
 from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 from groundswell.common.telemetry.names import Attribute
@@ -22,12 +23,23 @@ _tracer = trace.get_tracer("groundswell")
 
 
 def configure_tracing(service: str, endpoint: str | None) -> TracerProvider:
-    """Install the process's tracer; spans go to `endpoint` (an OTLP/HTTP base address) if there is one."""
-    provider = TracerProvider(resource=Resource.create({"service.name": service}))
-    if endpoint:
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=2)
-        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS))
+    """Install the process's tracer; spans go to `endpoint` (an OTLP/HTTP base address).
+
+    Without one, none is recorded but in traces that the sender of a message records; logs have trace ids all the same.
+    """
+    provider = tracer_provider(service, endpoint)
     trace.set_tracer_provider(provider)
+    return provider
+
+
+def tracer_provider(service: str, endpoint: str | None) -> TracerProvider:
+    """See `configure_tracing`."""
+    resource = Resource.create({"service.name": service})
+    if not endpoint:
+        return TracerProvider(sampler=ParentBased(ALWAYS_OFF), resource=resource)
+    provider = TracerProvider(resource=resource)
+    exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=2)
+    provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=EXPORT_EVERY_MS))
     return provider
 
 
@@ -104,6 +116,8 @@ def _span(
     parent = trace.get_current_span(context)
     if _is_unsampled(parent):
         # None of its trace is recorded, here or further on: it stands for the span that there would be.
+        if carrier is None:
+            return nullcontext(parent)
         return trace.use_span(parent, record_exception=False, set_status_on_exception=False)
     return _recorded(
         _tracer.start_as_current_span(
