@@ -283,6 +283,7 @@ class FrontDoorFakes:
     keys: FakeKeys = field(default_factory=FakeKeys)
     library: FakeLibrary = field(default_factory=FakeLibrary)
     missing: dict[str, str] = field(default_factory=dict)
+    opened: asyncio.Event = field(default_factory=asyncio.Event)
     limits: Limits = field(
         default_factory=lambda: Limits(
             question_chars=1000,
@@ -294,6 +295,9 @@ class FrontDoorFakes:
         )
     )
 
+    def __post_init__(self) -> None:
+        self.opened.set()
+
     def app(self) -> FastAPI:
         return create_app(
             desk=self.desk,
@@ -304,6 +308,7 @@ class FrontDoorFakes:
             readiness=lambda: self.missing,
             clock=lambda: NOW,
             limits=self.limits,
+            opened=self.opened,
         )
 
     def client(self, key: str | None = KEY) -> httpx.AsyncClient:

@@ -74,6 +74,7 @@ def build() -> Service:
         readiness=readiness.missing,
         clock=time.time,
         limits=settings.limits,
+        opened=desk.opened,
     )
     http = PublicHttp(app, host=settings.http_host, port=settings.http_port, fd=settings.http_fd)
     replica = Replica(settings, desk=desk, ledger=ledger, outbox=outbox, keys=keys, adoption=adoption, http=http)

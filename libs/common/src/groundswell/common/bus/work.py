@@ -4,6 +4,7 @@ Knows nothing of offsets or groups.
 """
 
 import asyncio
+import random
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -149,7 +150,7 @@ class Work:
                 if failures >= MAX_ATTEMPTS:
                     reason = f"{type(error).__name__} in {self._context.service}"
                     return await self._give_up(record, message, reason, failures)
-                await asyncio.sleep(FIRST_BACKOFF_S * 2 ** (failures - 1))
+                await asyncio.sleep(backoff_s(failures))
             else:
                 return self._handled(message, started_ns)
         return None
@@ -235,6 +236,11 @@ class Work:
 
     def _count(self, outcome: str, tier: str = "") -> None:
         names.MESSAGES_HANDLED.labels(self._consumption.topic.name, tier, outcome).inc()
+
+
+def backoff_s(failures: int) -> float:
+    """Seconds until the next try: doubled each time, and spread, so that what failed together does not come together."""
+    return FIRST_BACKOFF_S * 2.0 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads, guards nothing
 
 
 @contextmanager

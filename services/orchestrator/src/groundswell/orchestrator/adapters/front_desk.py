@@ -56,6 +56,7 @@ class Desk:
         self._workers = workers
         self._placement = placement
         self._route: ReplyRoute | None = None
+        self.opened = asyncio.Event()
         self._runs: dict[RequestId, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -69,6 +70,7 @@ class Desk:
 
     def open(self, route: ReplyRoute) -> None:
         self._route = route
+        self.opened.set()
 
     def close(self) -> None:
         """Take no more questions; what runs goes on."""

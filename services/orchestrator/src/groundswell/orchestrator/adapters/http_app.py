@@ -1,5 +1,6 @@
 """The HTTP front door: OpenAI's shapes under /v1, and health."""
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from fastapi import APIRouter, FastAPI
@@ -17,6 +18,7 @@ from groundswell.orchestrator.adapters import (
 from groundswell.orchestrator.adapters.http_door import Door, FrontDoor
 from groundswell.orchestrator.adapters.http_errors import JsonResponse
 from groundswell.orchestrator.adapters.http_observed import Observed
+from groundswell.orchestrator.adapters.http_opening import UntilOpen
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.limits import Limits
 from groundswell.orchestrator.ports import FrontDesk, Keys, Library, RequestLedger
@@ -42,8 +44,11 @@ def create_app(
     readiness: Callable[[], dict[str, str]],
     clock: Callable[[], float],
     limits: Limits,
+    opened: asyncio.Event,
 ) -> FastAPI:
-    """The ASGI app. `readiness` names what keeps a question from being answered; `clock` is wall-clock seconds."""
+    """The ASGI app. `readiness` names what keeps a question from being answered; `clock` is wall-clock seconds;
+    `opened` is set once questions can be taken.
+    """
     app = FastAPI(title="Groundswell", openapi_url=None, redirect_slashes=False, telemetry=_NOT_FASTAPIS_OWN)
     app.state.door = Door(
         desk=desk,
@@ -56,6 +61,7 @@ def create_app(
         limits=limits,
     )
     http_errors.install(app)
+    app.add_middleware(UntilOpen, opened=opened)
     app.add_middleware(Observed)
     app.include_router(health)
     for part in (http_chat, http_requests, http_files, http_documents, http_keys):
