@@ -239,7 +239,7 @@ class Work:
 
 
 def backoff_s(failures: int) -> float:
-    """Seconds until the next try: doubled each time, and spread, so that what failed together does not come together."""
+    """Seconds until the next try: doubled each time, and spread, so that not all that failed comes at once."""
     return FIRST_BACKOFF_S * 2.0 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads, guards nothing
 
 
