@@ -16,9 +16,10 @@ _HEAD = f"""\
 
 `make bench` takes these measures and writes this page and [part-2.json](part-2.json), on a broker of their own in a
 temporary folder. One of them alone, without the stack: `.venv/bin/python tests/e2e/bench/run.py --only hops` (or
-`cost`, `backlog`, `memory`); `placement` and `takeover` bring a stack of their own. Payloads are JSON of {BYTES} bytes, topics have 4 partitions, spans are not sampled,
-metrics and log context are on. Raw is aiokafka: `getone` and `send_and_wait`, acks=all, linger 0, a commit every
-100 ms.
+`cost`, `backlog`, `memory`); `placement` and `takeover` bring a stack of their own.
+
+Payloads are JSON of {BYTES} bytes, topics have 4 partitions, spans are not sampled, metrics and log context are on. Raw
+is aiokafka: `getone` and `send_and_wait`, acks=all, linger 0, a commit every 100 ms.
 """
 
 

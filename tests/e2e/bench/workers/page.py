@@ -23,9 +23,10 @@ def placement_section(measured: Placement) -> str:
             "## A full worker and one with room\n",
             *table((f"{measured.seconds:.0f} s", ""), rows),
             "",
-            f"{WORKERS} workers of {SLOTS} slots, {_STEP}; questions by a Poisson process (seed {measured.seed}) at 70 %",
-            "of what the workers can do. From the times at which the broker appended commands, admissions and ends: the",
-            "share of the time in which an attempt lay only where more lay than fit, while another worker had room.\n",
+            f"{WORKERS} workers of {SLOTS} slots, {_STEP}; questions by a Poisson process",
+            f"(seed {measured.seed}) at 70 % of what the workers can do. From the times at which the broker appended",
+            "commands, admissions and ends: the share of the time in which an attempt lay only where more lay than fit,",
+            "while another worker had room.\n",
             f"Share: {measured.share:.2%} of {SHARE_LIMIT:.0%} ({kept(measured.share <= SHARE_LIMIT)}, aim 0).\n",
             taken_at(measured.circumstances),
             "",
@@ -35,6 +36,7 @@ def placement_section(measured: Placement) -> str:
 
 def takeover_section(measured: TakeOver) -> str:
     spread = measured.seconds
+    verdict = kept(spread.p95 <= TAKEOVER_LIMIT_S)
     rows = [
         ("the stream goes on", f"{spread.p50:.1f}", f"{spread.p95:.1f}", f"{measured.longest:.1f}", str(spread.count))
     ]
@@ -43,10 +45,9 @@ def takeover_section(measured: TakeOver) -> str:
             "## A worker is killed\n",
             *table(("seconds after the kill", "p50", "p95", "longest", "kills"), rows),
             "",
-            f"{WORKERS} workers, {_STEP}. The worker of a stream gets SIGKILL in the middle of the answer; the time until",
-            "its client has more of it.\n",
-            f"p95: {spread.p95:.1f} s of {TAKEOVER_LIMIT_S:.0f} s ({kept(spread.p95 <= TAKEOVER_LIMIT_S)}, aim"
-            f" {TAKEOVER_AIM_S:.0f} s).\n",
+            f"{WORKERS} workers, {_STEP}. The worker of a stream gets SIGKILL in the",
+            "middle of the answer; the time until its client has more of it.\n",
+            f"p95: {spread.p95:.1f} s of {TAKEOVER_LIMIT_S:.0f} s ({verdict}, aim {TAKEOVER_AIM_S:.0f} s).\n",
             taken_at(measured.circumstances),
             "",
         ]
