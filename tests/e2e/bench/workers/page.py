@@ -25,7 +25,7 @@ def placement_section(measured: Placement) -> str:
             "",
             f"{WORKERS} workers of {SLOTS} slots, {_STEP}; questions by a Poisson process",
             f"(seed {measured.seed}) at 70 % of what the workers can do. From the times at which the broker appended",
-            "commands, admissions and ends: the share of the time in which an attempt lay only where more lay than fit,",
+            "commands, admissions and ends: the time in which an attempt lay only where more lay than fit,",
             "while another worker had room.\n",
             f"Share: {measured.share:.2%} of {SHARE_LIMIT:.0%} ({kept(measured.share <= SHARE_LIMIT)}, aim 0).\n",
             taken_at(measured.circumstances),
