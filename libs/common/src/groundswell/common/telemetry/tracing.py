@@ -116,9 +116,7 @@ def _span(
     parent = trace.get_current_span(context)
     if _is_unsampled(parent):
         # None of its trace is recorded, here or further on: it stands for the span that there would be.
-        if carrier is None:
-            return nullcontext(parent)
-        return trace.use_span(parent, record_exception=False, set_status_on_exception=False)
+        return nullcontext(parent) if carrier is None else _inside(context, parent)
     return _recorded(
         _tracer.start_as_current_span(
             name,
@@ -136,6 +134,15 @@ def _span(
 def _is_unsampled(parent: Span) -> bool:
     context = parent.get_span_context()
     return context.is_valid and not context.trace_flags.sampled
+
+
+@contextmanager
+def _inside(context: otel.Context, parent: Span) -> Iterator[Span]:
+    token = otel.attach(context)
+    try:
+        yield parent
+    finally:
+        otel.detach(token)
 
 
 @contextmanager
