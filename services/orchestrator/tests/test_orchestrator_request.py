@@ -342,12 +342,6 @@ def test_text_that_was_not_cleared_is_not_released() -> None:
         (CommandExpired(command="GenerateAnswer"), Outcome.EXPIRED),
         (CommandFailed(command="CheckText", reason="bug"), Outcome.FAILED),
         (GenerationRefused(request_id=REQUEST, attempt=1, epoch=0, reason="too long"), Outcome.REFUSED),
-        (
-            GenerationStopped(
-                request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, handed_back=False, completion_tokens=1
-            ),
-            Outcome.FAILED,
-        ),
     ],
 )
 def test_every_way_to_break_off_ends_the_request_once(message: Input, outcome: Outcome) -> None:
@@ -463,6 +457,36 @@ def test_tokens_of_another_attempt_or_worker_and_doubled_ones_change_nothing() -
     before = life.state
     life.hear(tokens(0, "Yes"), tokens(1, "no", attempt=2), tokens(1, "no", worker=WorkerId("worker-2")))
     assert replace(life.state, marks={}) == replace(before, marks={})
+
+
+def test_who_admits_an_attempt_that_was_superseded_is_told_to_let_it_go() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), WorkerLost(WORKER), admitted(2, WorkerId("worker-2")))
+    assert life.hear(admitted(worker=WorkerId("worker-3"))) == [CancelAttempt(1, epoch=0)]
+    assert life.state.worker == "worker-2"
+
+
+def test_an_attempt_that_was_handed_back_before_it_was_admitted_is_taken_from_all() -> None:
+    life = Life()
+    life.until_generating()
+    effects = life.hear(
+        GenerationStopped(request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, handed_back=True, completion_tokens=0)
+    )
+    assert CancelAttempt(1) in effects, "another worker may have got a copy"
+    assert len(sent(effects, GenerateAnswer)) == 1
+
+
+def test_an_attempt_that_a_worker_stopped_unasked_goes_on_elsewhere() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"))
+    stopped = GenerationStopped(
+        request_id=REQUEST, attempt=1, epoch=0, worker=WORKER, handed_back=False, completion_tokens=1
+    )
+    [again] = sent(life.hear(stopped), GenerateAnswer)
+    assert isinstance(again, GenerateAnswer)
+    assert (again.attempt, again.losses, again.prefix_token_ids) == (2, 1, (0,))
 
 
 def test_a_second_worker_that_admits_the_attempt_is_told_to_let_it_go() -> None:

@@ -108,6 +108,40 @@ def test_no_answer_waits_behind_a_busy_worker_while_another_has_room(
     stack.native("scale", "generator", "1")
 
 
+def test_a_request_that_kills_whoever_runs_it_costs_itself_only(
+    stack: Any, ask_beside: Callable[..., Any], lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
+) -> None:
+    """The test does the killing: each worker that admits the request gets SIGKILL, until the request is given up."""
+    stack.native("scale", "generator", "2")
+    wait_until(lambda: stack.is_ready("generator", 2), what="two generators", within_s=60)
+    key = stack.key_for("poisoned")
+    neighbours = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": 150}) for number in range(2)]
+    poison = ask_beside(f"poison {LONG}", key, groundswell={"deadline_s": 150})
+    struck = set[str]()
+
+    def strike() -> bool:
+        worker = runs_in(lie_on).get(poison.request_id or "")
+        if worker is not None and worker not in struck and not poison.over:
+            struck.add(worker)
+            os.kill(int(worker.rsplit("-", 2)[1]), signal.SIGKILL)
+        return bool(poison.over)
+
+    wait_until(strike, what="the end of the request that kills", within_s=120)
+    assert poison.endings == ["generation_failed"]
+    assert len(struck) == 3
+    wait_until(lambda: all(client.over for client in neighbours), what="the others' end", within_s=120)
+    assert [(client.endings, client.text) for client in neighbours] == [
+        (["stop"], client.question) for client in neighbours
+    ]
+    [letter] = [
+        record
+        for record in lie_on("cmd.generate-answer.dlq")
+        if json.loads(record.value)["request_id"] == poison.request_id
+    ]
+    assert dict(letter.headers)["dlq_attempts"] == b"3"
+    stack.native("scale", "generator", "1")
+
+
 def test_requests_of_a_killed_orchestrator_are_carried_on_to_their_end(
     stack: Any, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:

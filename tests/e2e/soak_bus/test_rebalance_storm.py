@@ -23,7 +23,6 @@ STAYS_S = (0.5, 4.0)
 DRAINS_S = (0.0, 5.0)
 """Half of the members leave what they have in hand undone."""
 SLOTS = 4
-SEED = 11
 
 
 async def work(message: Received[Ask]) -> Sequence[Outgoing]:
@@ -46,8 +45,8 @@ async def load(bench: Bench, until_s: float) -> int:
     return sent
 
 
-async def test_a_rebalance_storm_loses_nothing_and_doubles_little(components: Any) -> None:
-    chance = random.Random(SEED)
+async def test_a_rebalance_storm_loses_nothing_and_doubles_little(components: Any, seed: int) -> None:
+    chance = random.Random(seed)
     async with bench_on(components.kafka, partitions=4) as bench, asyncio.TaskGroup() as group:
         storm_ends = time.monotonic() + STORM_S
         loading = group.create_task(load(bench, storm_ends))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import pytest
 
@@ -33,6 +33,7 @@ from groundswell.common.ids import CorrelationId, KeyId, RequestId, TeamId, Work
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import ANSWER_STREAM, GENERATE_ANSWER, Command
+from groundswell.orchestrator.adapters import front_desk
 from groundswell.orchestrator.adapters.front_desk import Desk
 from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.domain import assistants
@@ -355,6 +356,30 @@ async def test_a_draining_desk_takes_nothing_more_and_waits_for_what_runs(bench:
     await bench.desk.cancel(REQUEST)
     await draining
     assert len(await everything(stream)) == 1
+
+
+async def test_an_attempt_that_nobody_waits_for_is_ended_in_its_worker(bench: Bench) -> None:
+    admitted = GenerationAdmitted(
+        request_id=REQUEST, attempt=2, epoch=5, worker=WORKER, prefix_length=0, prompt_tokens=3
+    )
+    await bench.says(admitted)
+    await until(lambda: bench.publisher.payloads(AttemptCancelled))
+    [cancelled] = bench.publisher.payloads(AttemptCancelled)
+    assert (cancelled.request_id, cancelled.attempt, cancelled.epoch, cancelled.but_of) == (REQUEST, 2, 5, None)
+    bench.desk.close()
+    await bench.says(admitted)
+    assert len(bench.publisher.payloads(AttemptCancelled)) == 1, "who does not own its replies knows nothing of it"
+
+
+async def test_an_orphan_that_cannot_be_carried_on_fails_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object) -> NoReturn:
+        raise ValueError("a bug")
+
+    monkeypatch.setattr(front_desk, "resume", broken)
+    task = bench.desk.adopt(question("null"), [], ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "me"))
+    assert task is not None
+    await task
+    assert bench.ledger.ended[REQUEST].outcome is Outcome.FAILED
 
 
 async def test_a_reply_that_nobody_waits_for_is_dropped(bench: Bench) -> None:

@@ -188,6 +188,27 @@ def test_what_was_sent_to_a_worker_that_is_gone_goes_to_one_with_room() -> None:
         assert copies(placement, now) == [(10, 1)], leave
 
 
+def test_what_lies_on_a_partition_that_went_to_a_full_worker_goes_to_one_with_room() -> None:
+    placement = Placement()
+    placement.hear(report(0), 0.0)
+    assert placed(placement, 10) == 0
+    placement.hear(report(0, partitions=dict.fromkeys(Tier, (7,))), 0.0)
+    placement.hear(report(1, *range(20, 20 + SLOTS), partitions=dict.fromkeys(Tier, (0, 1))), 0.0)
+    assert copies(placement) == [(10, 7)]
+
+
+def test_what_a_worker_says_it_has_ended_takes_no_slot_although_its_request_goes_on() -> None:
+    placement = Placement()
+    placement.hear(report(0), 0.0)
+    sent = range(10, 10 + SLOTS)
+    for number in sent:
+        placed(placement, number)
+    placement.hear(report(1, 1, 2, 3), 0.0)
+    placement.hear(report(0, *sent), 0.0)
+    placement.hear(report(0), 0.0)
+    assert placed(placement, 99) == 0
+
+
 def test_the_most_urgent_tier_gets_the_free_slot() -> None:
     placement = Placement()
     placement.hear(report(0, *range(SLOTS)), 0.0)

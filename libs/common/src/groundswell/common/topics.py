@@ -228,7 +228,7 @@ WORKER_PROGRESS = Event(
     partitions=1,
     retention_ms=HOUR_MS,
     broadcast=True,
-    purpose="Once a second from each worker: alive, running attempts, room",
+    purpose="Once a second from each worker, and when what it runs changes: alive, running attempts, room",
 )
 ATTEMPT_CANCELLED = Event(
     name="evt.attempt-cancelled",
@@ -240,7 +240,7 @@ ATTEMPT_CANCELLED = Event(
     partitions=1,
     retention_ms=HOUR_MS,
     broadcast=True,
-    purpose="Free what runs for a request whose client left or cancelled",
+    purpose="Free what runs for a request that was cancelled, or in a worker that is not to run it",
 )
 
 CATALOGUE: tuple[Topic, ...] = (

@@ -102,8 +102,8 @@ def stopped_before_it_ran(message: Received[GenerateAnswer], *, deps: Generation
 async def cancel_attempt(message: Received[AttemptCancelled], *, deps: Generation) -> None:
     """Free what runs for the request; what is still to come ends in `stopped_before_it_ran`."""
     cancelled = message.payload
-    last = cancelled.attempt - (cancelled.but_of == deps.worker)
-    cancellation = Cancellation(cancelled.epoch, last)
+    goes_on = cancelled.but_of == deps.worker
+    cancellation = Cancellation(cancelled.epoch, cancelled.attempt - 1 if goes_on else cancelled.attempt)
     deps.cancellations.add(cancelled.request_id, cancellation, deps.now())
     for run in deps.attempts.running():
         command = run.command

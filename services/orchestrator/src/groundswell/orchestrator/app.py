@@ -131,14 +131,17 @@ class Replica:
         """Positions on the reply topics are settled before the first question is taken."""
         await self._keys.ensure_admin_key(self._settings.admin_key_path)
         self._outbox.publish_by(bus.publisher, bus.context.clock)
-        streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context)
-        await streams.start()
-        self._streams = streams
+        if self._streams is None:  # else this is another try
+            streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context)
+            await streams.start()
+            self._streams = streams
         self._replies = await self._adoption.open_own(bus)
 
     async def hear_replies(self) -> None:
         assert self._replies is not None  # noqa: S101 - the runtime opens before it runs the background
-        await self._adoption.hear(*self._replies)
+        reader, route = self._replies
+        self._desk.open(route)
+        await self._adoption.hear(reader, route)
 
     async def hear_streams(self) -> None:
         assert self._streams is not None  # noqa: S101 - the runtime opens before it runs the background

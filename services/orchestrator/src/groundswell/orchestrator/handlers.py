@@ -4,10 +4,15 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
-from groundswell.common.bus.envelope import ReplyAddress
+from groundswell.common.bus.envelope import Envelope, ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
 from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, RepliesAdopted, ReplyProbe, StreamAdopted
-from groundswell.common.contracts.generation import AttemptCancelled, GenerateAnswer, WorkerProgressed
+from groundswell.common.contracts.generation import (
+    AttemptCancelled,
+    GenerateAnswer,
+    GenerationAdmitted,
+    WorkerProgressed,
+)
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
 from groundswell.common.contracts.message import Message
 from groundswell.common.contracts.moderation import CheckText
@@ -27,7 +32,7 @@ from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.openai_shapes import answer_object
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Question
-from groundswell.orchestrator.domain.state import RequestState
+from groundswell.orchestrator.domain.state import CancelAttempt, RequestState
 from groundswell.orchestrator.ports import Uploads
 
 CONTROL_WITHIN_S = 10.0
@@ -147,15 +152,30 @@ def ended(request_id: RequestId, team: TeamId, tier: Tier, answer: Answer, *, ep
     )
 
 
-def cancelled(state: RequestState, attempt: int) -> Outgoing:
+def cancelled(state: RequestState, cancel: CancelAttempt) -> Outgoing:
     """No worker is to run the attempt, nor any before it."""
-    return _cancelled(state, AttemptCancelled(request_id=state.request_id, attempt=attempt, epoch=state.epoch))
+    epoch = state.epoch if cancel.epoch is None else cancel.epoch
+    return _cancelled(state, AttemptCancelled(request_id=state.request_id, attempt=cancel.attempt, epoch=epoch))
 
 
 def bound(state: RequestState, worker: WorkerId) -> Outgoing:
     """No other worker is to run the newest attempt, and none any before it."""
     attempt, epoch = state.attempt, state.attempt_epoch
     return _cancelled(state, AttemptCancelled(request_id=state.request_id, attempt=attempt, epoch=epoch, but_of=worker))
+
+
+def unwanted(admitted: GenerationAdmitted, envelope: Envelope) -> Outgoing:
+    """Nobody waits for an attempt that a worker admitted."""
+    return Outgoing(
+        topic=ATTEMPT_CANCELLED.physical_name,
+        payload=AttemptCancelled(request_id=admitted.request_id, attempt=admitted.attempt, epoch=admitted.epoch),
+        key=admitted.request_id,
+        correlation_id=envelope.correlation_id,
+        tenant=envelope.tenant,
+        tier=envelope.tier,
+        deadline=time.time() + CONTROL_WITHIN_S,
+        causation_id=envelope.message_id,
+    )
 
 
 def _cancelled(state: RequestState, payload: AttemptCancelled) -> Outgoing:

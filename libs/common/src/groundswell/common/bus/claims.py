@@ -45,11 +45,13 @@ class Claims:
             for topic in physical_topics(self._catalogue)
         }
 
-    async def check_in(self, topic: str, message_id: MessageId, value: bytes) -> tuple[bytes, RawHeaders]:
+    async def check_in(
+        self, topic: str, message_id: MessageId, value: bytes, *, within_s: float = STORE_WITHIN_S
+    ) -> tuple[bytes, RawHeaders]:
         """What to publish on `topic` instead of `value`, and the header that says so; `value` itself if it fits.
 
         The same message checked in again on the same day replaces itself. Raises Rejected if the value is larger than
-        any may be, Unavailable without the store.
+        any may be, Unavailable if the store does not take it within `within_s`.
         """
         if self._blobs is None or len(value) <= self._limits.get(topic, len(value)):
             return value, []
@@ -59,7 +61,7 @@ class Claims:
         if not _KEY.fullmatch(key):
             raise Rejected("the id of a message that is too large for its topic is no name")
         try:
-            async with asyncio.timeout(STORE_WITHIN_S):
+            async with asyncio.timeout(min(within_s, STORE_WITHIN_S)):
                 ref = await self._blobs.put(key, value)
         except TimeoutError:
             raise Unavailable("object store: no answer in time") from None

@@ -72,7 +72,7 @@ class Bus:
         Raises Unavailable; called again it goes on where it was.
         """
         if not self._running:
-            groups = [source.group for source in self._sources]
+            groups = [*(source.group for source in self._sources), *self._events.groups]
             await let_the_dead_leave(self.context.bootstrap, self.context.service, groups)
         parts: list[Part] = [*self._readers, *self._sources]
         for part in parts:

@@ -12,9 +12,10 @@ from faststream.kafka.annotations import KafkaMessage
 
 from groundswell.common.bus.closing import within
 from groundswell.common.bus.consumption import Consumption, EventSubscription
+from groundswell.common.bus.membership import client_id
 from groundswell.common.bus.watchdog import PATIENCE_S, watch
 from groundswell.common.bus.work import BusContext, Work
-from groundswell.common.bus.work_source import METADATA_AGE_MS
+from groundswell.common.bus.work_source import METADATA_AGE_MS, group_name
 from groundswell.common.errors import Unavailable
 
 Parse = Callable[[ConsumerRecord[bytes, bytes]], Awaitable[KafkaMessage]]
@@ -37,13 +38,17 @@ class EventSubscribers:
         self._broker: KafkaBroker | None = None
         self.watching: list[asyncio.Task[None]] = []
 
+    @property
+    def groups(self) -> list[str]:
+        return [group_name(self._context.service, each.topic.physical_name) for each in self._subscriptions]
+
     async def start(self) -> None:
         """Join the groups and take events; does nothing when started. Raises Unavailable while Kafka is away."""
         if self._broker is not None or not self._subscriptions:
             return
         broker = KafkaBroker(
             self._context.bootstrap,
-            client_id=self._context.service,
+            client_id=client_id(self._context.service),
             allow_auto_create_topics=False,
             metadata_max_age_ms=METADATA_AGE_MS,
             graceful_timeout=GRACEFUL_S,
@@ -87,7 +92,7 @@ class _Hearing:
         topic = subscription.topic.physical_name
         self._subscriber = broker.subscriber(
             topic,
-            group_id=f"{context.service}.{topic}",
+            group_id=group_name(context.service, topic),
             ack_policy=AckPolicy.NACK_ON_ERROR,
             auto_offset_reset="earliest",
             parser=_unparsed,

@@ -21,6 +21,7 @@ from groundswell.common.bus.admin import connected_admin
 from groundswell.common.errors import Unavailable
 
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_CONTAINER = Path("/proc/self/ns/pid")
 
 log = structlog.get_logger(__name__)
 
@@ -46,8 +47,8 @@ async def _of_group(admin: AIOKafkaAdminClient, service: str, group: str) -> Non
     for response in await admin.describe_consumer_groups([group], coordinator):
         for member in _dead(service, response):
             # Nothing public of the client does it for another member.
-            await admin._send_request(LeaveGroupRequest(group, member), coordinator)  # noqa: SLF001
-            log.info("a process that died has left its group", group=group, member=member)
+            left: Any = await admin._send_request(LeaveGroupRequest(group, member), coordinator)  # noqa: SLF001
+            log.info("made a process that died leave its group", group=group, member=member, error=left.error_code)
 
 
 def _dead(service: str, response: Any) -> Iterator[str]:
@@ -65,14 +66,25 @@ def is_of_dead_process(name: str, service: str) -> bool:
         return False
     if int(pid) == os.getpid():
         return token != _process()  # in a container everybody has the same id
-    return not Path(f"/proc/{pid}").exists()
+    return not _is_alive(int(pid))
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True  # somebody else's, or no id that can be
+    return True
 
 
 @cache
 def _machine() -> str:
-    """Process ids mean something on one host, until it is started again."""
+    """Process ids mean something on one host, until it is started again, and in one of its containers."""
     boot = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else "unknown"
-    return f"{socket.gethostname()}/{boot}"
+    container = _CONTAINER.readlink().name if _CONTAINER.is_symlink() else "unknown"
+    return f"{socket.gethostname()}/{boot}/{container}"
 
 
 @cache

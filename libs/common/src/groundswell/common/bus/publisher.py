@@ -85,7 +85,8 @@ class Publisher:
         }
         with producer_span(message.topic, attributes) as trace:
             payload = message.payload.model_dump_json().encode()
-            value, claim = await self.claims.check_in(message.topic, message.message_id, payload)
+            wait_s = min(max(message.deadline - now, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+            value, claim = await self.claims.check_in(message.topic, message.message_id, payload, within_s=wait_s)
             await self.publish_raw(
                 message.topic,
                 value,
@@ -97,7 +98,7 @@ class Publisher:
                 ],
                 key=message.key.encode(),
                 partition=message.partition,
-                wait_s=min(max(message.deadline - now, SHORTEST_WAIT_S), LONGEST_WAIT_S),
+                wait_s=wait_s,
             )
 
     async def publish_all(self, messages: Iterable[Outgoing]) -> None:

@@ -60,6 +60,7 @@ class WorkSource:
         self._assignment = Assignment()
         self._jobs: set[Job] = set()
         self._job_ended = asyncio.Event()
+        self._commit_now = asyncio.Event()
         self._joined = False
         self._failure: BaseException | None = None
         self._stopping = False
@@ -214,8 +215,13 @@ class WorkSource:
             deadline = min(message.deadline for _, message in items)
             async with self._gate.turn(self._tier, deadline=deadline, cost=len(items)):
                 job.started = True
-                await self._work.run(items, admitted=job.mark_complete)
+                await self._work.run(items, admitted=lambda: self._admitted(job))
         job.mark_complete()
+
+    def _admitted(self, job: Job) -> None:
+        if not job.complete:
+            job.mark_complete()
+            self._commit_now.set()  # what kills this process now must not come again to the next one
 
     def _ended(self, job: Job) -> None:
         self._jobs.discard(job)
@@ -253,7 +259,8 @@ class WorkSource:
 
     async def _commit_regularly(self) -> None:
         while True:
-            await asyncio.sleep(COMMIT_EVERY_S)
+            await _wait(self._commit_now, COMMIT_EVERY_S)
+            self._commit_now.clear()
             self._measure()  # here, as for each record it would cost more than its handler
             await self._commit(self._assignment.all())
 

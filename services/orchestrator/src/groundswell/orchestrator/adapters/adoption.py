@@ -48,7 +48,6 @@ class Adoption:
         held = Lease(self._lease.partition, self._lease.epoch)
         orphans = await self._ledger.adopt(self._ownership(held))
         reader, route, heard = await self._take_over(bus, held, orphans)
-        self._desk.open(route)
         self._carry_on(orphans, heard, route)
         return reader, route
 

@@ -120,8 +120,10 @@ class Carrier:
         elif isinstance(effect, KeepPrompt):
             await self._keep_prompt(run.state, effect)
         elif isinstance(effect, CancelAttempt):
-            run.begins(None)
-            await self._control(route, handlers.cancelled(run.state, effect.attempt))
+            if effect.epoch is None:
+                run.begins(None)
+                self._placement.forget(run.state.request_id)
+            await self.control(route, handlers.cancelled(run.state, effect))
         elif isinstance(effect, BindAttempt):
             await self._bind(run, effect, route)
         elif isinstance(effect, Bury):
@@ -153,7 +155,7 @@ class Carrier:
         run.begins(None)
         self._placement.bind(run.state.request_id, effect.worker)
         if doubled:
-            await self._control(route, handlers.bound(run.state, effect.worker))
+            await self.control(route, handlers.bound(run.state, effect.worker))
 
     async def _bury(self, state: RequestState, effect: Bury, route: ReplyRoute) -> None:
         message = handlers.command(state, effect.command, route.partition)
@@ -175,7 +177,7 @@ class Carrier:
                     raise
                 await asyncio.sleep(STORE_RETRY_S)
 
-    async def _control(self, route: ReplyRoute, outgoing: Outgoing) -> None:
+    async def control(self, route: ReplyRoute, outgoing: Outgoing) -> None:
         """Publish what the end of a request does not depend on: a broker that is away costs a few seconds at most."""
         try:
             async with asyncio.timeout(self._control_within_s):

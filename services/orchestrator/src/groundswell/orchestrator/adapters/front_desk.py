@@ -7,6 +7,7 @@ so it gets one text, also when another replica adopted the request meanwhile.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import structlog
 
@@ -17,9 +18,11 @@ from groundswell.common.contracts.message import Message
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, WorkerId
 from groundswell.common.telemetry.tracing import current_carrier
+from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.carrier import CONTROL_WITHIN_S, Carrier
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run, RunStream
 from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.ending import give_up
 from groundswell.orchestrator.domain.liveness import WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
@@ -102,7 +105,13 @@ class Desk:
             return None
         state = RequestState(question=question, assistant=assistant, epoch=route.epoch)
         heard = [_reply(message) for message in replies]
-        state, effects = resume(state, heard, time.time())
+        try:
+            state, effects = resume(state, heard, time.time())
+        except Exception:
+            # One that cannot be carried on must not keep the others from it.
+            log.exception("request cannot be carried on", request_id=question.request_id)
+            ending = give_up(state, "an internal error ended this request", time.time())
+            state, effects = replace(state, stage="ended"), [ending]
         if state.worker is not None:
             self._workers.hear(state.worker, time.monotonic())  # from now on its silence counts
         return self._begin(state, route, effects).task
@@ -112,9 +121,12 @@ class Desk:
         run = Run(state, StreamView(state.epoch))
         self._runs[state.request_id] = run
         run.task = asyncio.create_task(self._carry(run, route, effects))
-        self._tasks.add(run.task)
-        run.task.add_done_callback(self._tasks.discard)
+        self._keep(run.task)
         return run
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def cancel(self, request_id: RequestId) -> bool:
         """See FrontDesk.cancel."""
@@ -125,13 +137,16 @@ class Desk:
         return True
 
     async def hear_reply(self, message: Received[Message]) -> None:
-        """Hand a reply to the request that it belongs to; one that nobody waits for is dropped."""
+        """Hand a reply to its request. One that nobody waits for is dropped, and its attempt ended."""
         payload = message.payload
         if isinstance(payload, GenerationAdmitted | TokensGenerated):
             self._workers.hear(payload.worker, time.monotonic())
         run = self._runs.get(RequestId(message.envelope.correlation_id))
         if run is not None and not is_of_superseded_attempt(run.state, _reply(message)):
             run.mailbox.put_nowait((payload, current_carrier()))
+        elif run is None and isinstance(payload, GenerationAdmitted) and self._route is not None:
+            unwanted = handlers.unwanted(payload, message.envelope)
+            self._keep(asyncio.create_task(self._carrier.control(self._route, unwanted)))
 
     async def hear_stream(self, message: Received[Message]) -> None:
         """What the answer stream says of a request that runs here, be it by this replica or by its adopter."""
@@ -156,8 +171,8 @@ class Desk:
         """Let every request that the worker runs go on elsewhere."""
         self._placement.lose(worker)
         for run in self._runs.values():
-            if run.state.worker == worker:
-                run.mailbox.put_nowait((WorkerLost(worker), current_carrier()))
+            # To all: its admission may lie in a mailbox.
+            run.mailbox.put_nowait((WorkerLost(worker), current_carrier()))
 
     async def drain(self, seconds: float) -> None:
         """Take no more questions and wait for those that run."""

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 
 from groundswell.common.bus.messages import Received
 from groundswell.common.contracts.answers import ReplyProbe
-from groundswell.common.errors import Overloaded
+from groundswell.common.errors import Overloaded, Rejected
 from groundswell.common.topics import Reply
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.run import ReplyRoute
@@ -53,6 +53,6 @@ class Hearing:
 async def _probe(route: ReplyRoute, topics: tuple[Reply, ...]) -> None:
     while True:
         for topic in topics:
-            with suppress(Overloaded):  # it does not come back, which says it all
+            with suppress(Overloaded, Rejected):  # it does not come back, which says it all
                 await route.bus.publisher.publish(handlers.reply_probe(topic, route.partition, route.owner))
         await asyncio.sleep(PROBE_EVERY_S)

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import LiteralString
 
+import structlog
 from psycopg.rows import DictRow
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from groundswell.common.contracts.answers import Outcome
@@ -21,6 +22,7 @@ from groundswell.orchestrator.ports import Orphan, Ownership, RequestRecord
 PUBLISH_WITHIN_S = 5.0
 """How long the end of a request waits for a broker that is away; then the sweeper tells it."""
 
+log = structlog.get_logger(__name__)
 _QUESTION = TypeAdapter(Question)
 _ANSWER = TypeAdapter(Answer)
 
@@ -52,7 +54,7 @@ _ANSWER_OF = "SELECT answer::text AS answer FROM orchestrator.requests WHERE id 
 _ADOPT = """
 UPDATE orchestrator.requests SET owner = %(owner)s, epoch = %(epoch)s
 WHERE reply_partition = %(partition)s AND ended_at IS NULL AND epoch <= %(epoch)s
-RETURNING question::text AS question, reply_offset
+RETURNING id, question::text AS question, reply_offset
 """
 
 _INSERTED_SO = """
@@ -157,7 +159,7 @@ class PostgresLedger:
         async with self._postgres.transaction() as connection:
             cursor = await connection.execute(_ADOPT, wanted)
             rows = await cursor.fetchall()
-        return [Orphan(_QUESTION.validate_json(row["question"]), row["reply_offset"]) for row in rows]
+        return [orphan for row in rows if (orphan := _orphan(row)) is not None]
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None:
         async with self._postgres.transaction() as connection:
@@ -191,6 +193,15 @@ class PostgresLedger:
         async with self._postgres.transaction() as connection:
             cursor = await connection.execute(_FORGET, {"keep_s": keep_s})
             return cursor.rowcount
+
+
+def _orphan(row: DictRow) -> Orphan | None:
+    """None: this version cannot read it, so it expires; the others are carried on."""
+    try:
+        return Orphan(_QUESTION.validate_json(row["question"]), row["reply_offset"])
+    except ValidationError:
+        log.warning("question cannot be read", request_id=row["id"])  # not why: that would quote it
+        return None
 
 
 async def _finds(statement: LiteralString, values: Mapping[str, object], connection: Connection) -> bool:

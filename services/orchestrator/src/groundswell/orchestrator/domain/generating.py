@@ -40,6 +40,8 @@ OfAttempt: TypeAlias = OfWorker | GenerationAdmitted | GenerationRefused
 
 def take_admission(state: RequestState, message: GenerationAdmitted, now: float) -> Step:
     """The attempt is bound to the first worker that admitted it."""
+    if (message.epoch, message.attempt) < (state.attempt_epoch, state.attempt):
+        return state, [CancelAttempt(message.attempt, message.epoch)]  # a copy, or a worker that was only stopped
     if not _of_attempt(state, message):
         return state, []
     if state.worker is not None:
@@ -105,8 +107,8 @@ def take_stop(state: RequestState, message: GenerationStopped, now: float) -> St
     if not message.handed_back and now >= state.question.deadline:
         return expire(state, message, now)
     if not message.handed_back:
-        return end(state, Outcome.FAILED, now, reason="the generator stopped this answer")
-    return _next_attempt(state)
+        return _lose(state, now)  # nobody here asked for it
+    return supersede(state) if state.worker is None else _next_attempt(state)
 
 
 def take_loss(state: RequestState, message: WorkerLost, now: float) -> Step:

@@ -9,7 +9,7 @@ LOST_AFTER_S = 5.0
 class WorkerSigns:
     """When each worker was last heard. Times are seconds of one monotonic clock, given by the caller.
 
-    Silence counts only while Kafka can be heard: an outage of the broker makes every worker silent and none lost.
+    Silence counts only while this process can hear: an outage of the broker makes every worker silent and none lost.
     """
 
     def __init__(self, lost_after_s: float = LOST_AFTER_S) -> None:
@@ -21,7 +21,7 @@ class WorkerSigns:
         self._heard[worker] = now
 
     def listen(self, now: float, *, can_hear: bool) -> None:
-        """Say whether Kafka answers at present."""
+        """Say whether what workers say arrives here at present."""
         if not can_hear:
             self._listening_since = None
         elif self._listening_since is None:

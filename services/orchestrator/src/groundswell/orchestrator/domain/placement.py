@@ -7,8 +7,7 @@ A request that was lost with two workers may be what kills them: it goes where n
 costs itself only.
 """
 
-from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from groundswell.common.contracts.generation import GenerateAnswer, WorkerProgressed
@@ -22,18 +21,6 @@ _RANK = {tier: rank for rank, tier in enumerate(Tier)}
 
 
 @dataclass(frozen=True)
-class _Report:
-    progress: WorkerProgressed
-    at: float
-
-
-@dataclass(frozen=True)
-class _Waiting:
-    command: GenerateAnswer
-    tier: Tier
-
-
-@dataclass(frozen=True)
 class Copy:
     """The attempt of `request_id` that waits elsewhere is to go to `partition`, too."""
 
@@ -41,43 +28,77 @@ class Copy:
     partition: int
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """An attempt that needs a worker."""
+
+    command: GenerateAnswer
+    tier: Tier
+
+    @property
+    def request_id(self) -> RequestId:
+        return self.command.request_id
+
+    @property
+    def is_suspect(self) -> bool:
+        return self.command.losses >= SUSPECT_LOSSES
+
+
+@dataclass(frozen=True)
+class _Sent:
+    wanted: _Wanted
+    partition: int
+
+    def comes_to(self, report: WorkerProgressed) -> bool:
+        """The partition may have gone to another worker meanwhile."""
+        return self.partition in report.partitions.get(self.wanted.tier, ())
+
+
 class Placement:
     """What each worker said last, and what was sent to it since. Times are seconds of one monotonic clock."""
 
     def __init__(self) -> None:
-        self._reports: dict[WorkerId, _Report] = {}
-        self._sent: defaultdict[WorkerId, dict[RequestId, bool]] = defaultdict(dict)
-        """With whether it is suspect."""
-        self._waiting: dict[RequestId, _Waiting] = {}
+        self._reports: dict[WorkerId, tuple[WorkerProgressed, float]] = {}
+        self._sent: dict[WorkerId, dict[RequestId, _Sent]] = {}
+        self._waiting: dict[RequestId, _Wanted] = {}
         """Placed and, as far as is known, not admitted; oldest first."""
 
-    def hear(self, progress: WorkerProgressed, now: float) -> None:
-        self._reports[progress.worker] = _Report(progress, now)
+    def hear(self, report: WorkerProgressed, now: float) -> None:
+        """Take a worker's word for what it runs: what it ran and does no more has ended there."""
+        known = self._reports.get(report.worker)
+        ended = _running(known[0]) - _running(report) if known else set()
+        self._reports[report.worker] = report, now
+        for request_id in ended:
+            self._sent.get(report.worker, {}).pop(request_id, None)
 
     def must_wait(self, command: GenerateAnswer, tier: Tier, now: float) -> bool:
         """Whether every worker that could take a suspect request has one, or none is known."""
-        return command.losses >= SUSPECT_LOSSES and not self._readers(command, tier, now)
+        wanted = _Wanted(command, tier)
+        return wanted.is_suspect and not self._takers(wanted, self._fresh(now))
 
     def place(self, command: GenerateAnswer, tier: Tier, now: float) -> int | None:
         """The partition for an attempt of the request; None if no worker is known that reads one."""
-        self.forget(command.request_id)
-        self._waiting[command.request_id] = _Waiting(command, tier)
-        readers = self._readers(command, tier, now)
-        if not readers:
-            return None
-        return self._send(command, tier, self._least_loaded(readers))
+        wanted = _Wanted(command, tier)
+        self.forget(wanted.request_id)
+        self._waiting[wanted.request_id] = wanted
+        takers = self._takers(wanted, self._fresh(now))
+        return self._send(wanted, self._least_loaded(takers)) if takers else None
 
     def copies(self, now: float) -> Iterator[Copy]:
-        """Attempts that wait where no slot is free, the most urgent first, for workers that have one."""
-        room = sum(max(0, self._room(worker)) for worker in self._fresh(now))
-        for waiting in sorted(self._waiting.values(), key=lambda waiting: _RANK[waiting.tier]):
-            if not room:
-                return
-            takers = [worker for worker in self._readers(waiting.command, waiting.tier, now) if self._room(worker) > 0]
-            if takers and self._is_stuck(waiting, now):
-                partition = self._send(waiting.command, waiting.tier, self._least_loaded(takers))
-                room -= 1
-                yield Copy(waiting.command.request_id, partition)
+        """Attempts that wait where no slot is free, the most urgent tier first, for workers that have one."""
+        fresh = self._fresh(now)
+        with_room = [report for report in fresh if not report.draining and self._room(report) > 0]
+        if not with_room:
+            return
+        for wanted in sorted(self._waiting.values(), key=lambda wanted: _RANK[wanted.tier]):
+            takers = self._takers(wanted, with_room)
+            if takers and self._is_stuck(wanted, fresh):
+                chosen = self._least_loaded(takers)
+                yield Copy(wanted.request_id, self._send(wanted, chosen))
+                if self._room(chosen) <= 0:
+                    with_room.remove(chosen)
+                if not with_room:
+                    return
 
     def bind(self, request_id: RequestId, worker: WorkerId) -> None:
         """The worker has admitted it; nobody else is to run it."""
@@ -94,54 +115,59 @@ class Placement:
         self._reports.pop(worker, None)
         self._sent.pop(worker, None)
 
-    def _send(self, command: GenerateAnswer, tier: Tier, worker: WorkerProgressed) -> int:
-        self._sent[worker.worker][command.request_id] = command.losses >= SUSPECT_LOSSES
-        partitions = worker.partitions[tier]
-        return partitions[int(command.request_id[-8:], 16) % len(partitions)]
+    def _send(self, wanted: _Wanted, report: WorkerProgressed) -> int:
+        partitions = report.partitions[wanted.tier]
+        partition = partitions[int(wanted.request_id[-8:], 16) % len(partitions)]
+        self._sent.setdefault(report.worker, {})[wanted.request_id] = _Sent(wanted, partition)
+        return partition
 
     def _forget_sent(self, request_id: RequestId, but: WorkerId | None = None) -> None:
-        for worker in [worker for worker, sent in self._sent.items() if request_id in sent and worker != but]:
-            del self._sent[worker][request_id]
-            if not self._sent[worker]:
-                del self._sent[worker]
+        for worker, sent in self._sent.items():
+            if worker != but:
+                sent.pop(request_id, None)
 
-    def _readers(self, command: GenerateAnswer, tier: Tier, now: float) -> list[WorkerProgressed]:
+    def _takers(self, wanted: _Wanted, among: Sequence[WorkerProgressed]) -> list[WorkerProgressed]:
         return [
-            worker
-            for worker in self._fresh(now)
-            if _takes(worker, command.model, tier)
-            and not (command.losses >= SUSPECT_LOSSES and self._has_suspect(worker, command.request_id))
+            report
+            for report in among
+            if _takes(report, wanted) and not (wanted.is_suspect and self._has_suspect(report, wanted.request_id))
         ]
 
-    def _has_suspect(self, worker: WorkerProgressed, other_than: RequestId) -> bool:
-        running = {attempt.request_id for attempt in worker.running if attempt.losses >= SUSPECT_LOSSES}
-        sent = {request_id for request_id, suspect in self._sent.get(worker.worker, {}).items() if suspect}
+    def _has_suspect(self, report: WorkerProgressed, other_than: RequestId) -> bool:
+        running = {attempt.request_id for attempt in report.running if attempt.losses >= SUSPECT_LOSSES}
+        sent = {request_id for request_id, sent in self._sent.get(report.worker, {}).items() if sent.wanted.is_suspect}
         return bool((running | sent) - {other_than})
 
-    def _is_stuck(self, waiting: _Waiting, now: float) -> bool:
-        """Whether it runs nowhere, and no worker that was sent it has a slot for it."""
-        command = waiting.command
+    def _is_stuck(self, wanted: _Wanted, among: Sequence[WorkerProgressed]) -> bool:
+        """Whether it runs nowhere, and no worker that it comes to has a slot for it."""
+        attempt = wanted.request_id, wanted.command.attempt
         return not any(
-            any((of.request_id, of.attempt) == (command.request_id, command.attempt) for of in worker.running)
-            or (
-                command.request_id in self._sent.get(worker.worker, {})
-                and _takes(worker, command.model, waiting.tier)
-                and self._room(worker) >= 0
-            )
-            for worker in self._fresh(now)
+            any((of.request_id, of.attempt) == attempt for of in report.running)
+            or (wanted.request_id in self._on_its_way(report) and _takes(report, wanted) and self._room(report) >= 0)
+            for report in among
         )
 
     def _fresh(self, now: float) -> list[WorkerProgressed]:
-        return [report.progress for report in self._reports.values() if now - report.at <= FRESH_S]
+        return [report for report, heard in self._reports.values() if now - heard <= FRESH_S]
 
-    def _least_loaded(self, workers: list[WorkerProgressed]) -> WorkerProgressed:
-        return min(workers, key=lambda of: ((of.slots - self._room(of) + of.waiting) / of.slots, of.worker))
+    def _least_loaded(self, reports: Sequence[WorkerProgressed]) -> WorkerProgressed:
+        return min(
+            reports,
+            key=lambda report: ((report.slots - self._room(report) + report.waiting) / report.slots, report.worker),
+        )
 
-    def _room(self, worker: WorkerProgressed) -> int:
+    def _room(self, report: WorkerProgressed) -> int:
         """Free slots, less what is on its way; negative if more is on its way than there is room for."""
-        running = {attempt.request_id for attempt in worker.running}
-        return worker.slots - len(running | self._sent.get(worker.worker, {}).keys())
+        return report.slots - len(_running(report) | self._on_its_way(report))
+
+    def _on_its_way(self, report: WorkerProgressed) -> set[RequestId]:
+        sent = self._sent.get(report.worker, {})
+        return {request_id for request_id, each in sent.items() if each.comes_to(report)}
 
 
-def _takes(worker: WorkerProgressed, model: str, tier: Tier) -> bool:
-    return model in worker.models and not worker.draining and bool(worker.partitions.get(tier))
+def _running(report: WorkerProgressed) -> set[RequestId]:
+    return {attempt.request_id for attempt in report.running}
+
+
+def _takes(report: WorkerProgressed, wanted: _Wanted) -> bool:
+    return wanted.command.model in report.models and not report.draining and bool(report.partitions.get(wanted.tier))

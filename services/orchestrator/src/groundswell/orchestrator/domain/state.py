@@ -38,9 +38,13 @@ class KeepPrompt:
 
 @dataclass(frozen=True)
 class CancelAttempt:
-    """Tell the workers to free what runs for this request."""
+    """Tell the workers to free what runs for this request, up to and including the attempt of the owner with `epoch`.
+
+    None: of this owner, so that all attempts of earlier ones are meant.
+    """
 
     attempt: int
+    epoch: int | None = None
 
 
 @dataclass(frozen=True)
