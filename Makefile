@@ -101,7 +101,7 @@ $(CACHE)/uv/bin/uv: deploy/native/uv.requirements
 # the environment: exactly what the lock names, and the workspace's own packages as they lie here
 $(READY): requirements.lock $(addsuffix /pyproject.toml,$(MEMBERS)) | $(UV)
 	$(PYTHON) deploy/native/src/groundswell/native/doctor.py --quiet
-	echo "Preparing the environment (about 5 GB the first time; wheels are cached)"
+	echo "Preparing the environment (5 GB on the disk, most of it downloaded the first time; wheels are cached)"
 	test -x $(BIN)/python || $(UV) venv --quiet --no-project --python "$$(command -v $(PYTHON))" $(VENV)
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --require-hashes -r requirements.lock
 	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation $(addprefix --editable ./,$(MEMBERS))

@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import subprocess
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -70,14 +71,20 @@ class OwnKafka:
         return self._process is not None and self._process.poll() is not None
 
     def stand_still(self) -> None:
-        self._signal(signal.SIGSTOP)
+        """Every thread of it: the signal alone lets some of them finish what they do."""
+        assert self._process is not None
+        os.kill(self._process.pid, signal.SIGSTOP)
+        threads = Path(f"/proc/{self._process.pid}/task")
+        while any(_state(thread) != "T" for thread in threads.iterdir()):
+            time.sleep(0.01)
 
     def go_on(self) -> None:
-        self._signal(signal.SIGCONT)
-
-    def _signal(self, number: int) -> None:
         if self._process is not None:
-            os.kill(self._process.pid, number)
+            os.kill(self._process.pid, signal.SIGCONT)
+
+
+def _state(thread: Path) -> str:
+    return (thread / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0]
 
 
 def _free_ports(count: int) -> list[int]:

@@ -118,7 +118,7 @@ async def _overloaded(_request: Request, error: Exception) -> Response:
     log.warning("request turned away", reason=error.reason)
     wait_s = max(1, math.ceil(error.retry_after_s))
     headers = {"retry-after": str(wait_s), "retry-after-ms": str(max(1, math.ceil(error.retry_after_s * 1000)))}
-    nothing = f"Nothing was accepted. Try again in {wait_s} s."
+    nothing = f"This call began nothing. Try again in {wait_s} s."
     if isinstance(error, Unavailable):
         message, kind, code = "A part of the platform is away", "service_unavailable_error", "component_unavailable"
         return ApiError(503, f"{message}. {nothing}", kind=kind, code=code, headers=headers).response()
