@@ -86,7 +86,7 @@ async def test_whoever_lives_or_is_of_another_service_stays(wide_bench: Bench) -
     assert [name.partition("@")[0] for name in await members(bench, group)] == ["stranger"]
 
 
-async def test_a_broker_that_is_away_or_a_group_that_is_none_changes_nothing() -> None:
+async def test_a_start_is_not_kept_from_going_on_by_a_broker_that_is_away() -> None:
     await let_the_dead_leave("127.0.0.1:9", SERVICE, ["nobody"])
 
 
