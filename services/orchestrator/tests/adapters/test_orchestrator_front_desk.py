@@ -598,8 +598,9 @@ async def test_what_is_lost_a_third_time_fails_and_its_command_is_kept_as_a_dead
     assert (message.payload.attempt, reason, attempts) == (3, answer.reason, 3)
 
 
-async def test_an_attempt_that_cannot_be_published_fails_its_question(bench: Bench) -> None:
-    bench.publisher.refuses = {GenerateAnswer: Rejected("too large")}
+@pytest.mark.parametrize("error", [Rejected("too large"), ValueError("a bug")])
+async def test_an_attempt_that_cannot_be_published_fails_its_question(bench: Bench, error: Exception) -> None:
+    bench.publisher.refuses = {GenerateAnswer: error}
     stream = await bench.desk.accept(question("null"))
     await bench.clears(TextRole.INPUT)
     *_, answer = await everything(stream)

@@ -147,8 +147,14 @@ class Carrier:
         except Unavailable:
             return  # its deadline has passed: the request ends with that
         except Rejected as rejection:
-            failed = CommandFailed(command=command.type_name(), reason=rejection.reason)
-            run.mailbox.put_nowait((failed, current_carrier()))
+            self._not_sent(run, command, rejection.reason)
+        except Exception:
+            log.exception("attempt not sent")  # the request must not wait for its deadline
+            self._not_sent(run, command, "an internal error")
+
+    def _not_sent(self, run: Run, command: GenerateAnswer, reason: str) -> None:
+        failed = CommandFailed(command=command.type_name(), reason=reason)
+        run.mailbox.put_nowait((failed, current_carrier()))
 
     async def _bind(self, run: Run, effect: BindAttempt, route: ReplyRoute) -> None:
         doubled = run.copied or effect.doubled
