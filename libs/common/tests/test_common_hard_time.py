@@ -83,7 +83,10 @@ async def test_work_longer_than_the_poll_interval_is_done_once_and_costs_no_memb
 async def test_a_loop_that_stands_still_past_its_session_loses_nothing_and_commits_nothing_that_is_not_its(
     wide_bench: Bench,
 ) -> None:
-    """The group gives its partitions to the other; what it had in hand is done again there, once. It comes back."""
+    """The group gives its partitions to the other, and it comes back.
+
+    What it had fetched is done there too: until its next heartbeat is answered it cannot know that it is out.
+    """
     bench, topic = wide_bench, wide_bench.command[Tier.STANDARD]
     async with odd_worker(bench, block_s=SESSION_S + 7):
         await bench.asks([100])
@@ -107,4 +110,5 @@ async def test_a_loop_that_stands_still_past_its_session_loses_nothing_and_commi
             await bench.until_committed(topic, 21)
     answered = Counter(await bench.answered())
     assert set(answered) == {*range(10), *range(20, 30), 100}
-    assert sum(answered.values()) - len(answered) <= 1, "only what it had in hand was done twice"
+    assert {number for number, times in answered.items() if times > 1} <= set(range(10)), "it had fetched no others"
+    assert max(answered.values()) <= 2

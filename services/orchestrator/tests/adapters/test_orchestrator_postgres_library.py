@@ -503,9 +503,8 @@ async def test_bytes_of_an_upload_that_may_have_committed_stay(
 ) -> None:
     await at_commit_of_a_submission(orchestrator, "PERFORM pg_sleep(30); RETURN NULL;")
     uploading = asyncio.create_task(upload(library))
-    await eventually(
-        lambda: rows(orchestrator, "SELECT * FROM pg_stat_activity WHERE query = 'COMMIT' AND state = 'active'")
-    )
+    asleep = "SELECT * FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'PgSleep'"
+    await eventually(lambda: rows(orchestrator, asleep))
     uploading.cancel()
     with pytest.raises(asyncio.CancelledError):
         await uploading
