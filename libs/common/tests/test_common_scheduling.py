@@ -4,14 +4,21 @@ import heapq
 import itertools
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundswell.common.scheduling import AGED_TURN_EVERY, HORIZON_S, PATIENCE_S, TurnQueue
+from groundswell.common.scheduling import (
+    AGED_TURN_EVERY,
+    HORIZON_S,
+    PATIENCE_S,
+    Slots,
+    TurnQueue,
+    most_beside_interactive,
+)
 from groundswell.common.tiers import WEIGHTS, Tier
 
 FAR = 1e9
@@ -31,10 +38,11 @@ TURNS_UNTIL_SERVED_AGED = AGED_TURN_EVERY * len(Tier)
 
 @dataclass
 class Flood:
-    """What waits for turns, while a test's own clock stands at `now`."""
+    """What waits for turns, in `queue` or where `enter` puts it, while a test's own clock stands at `now`."""
 
     now: float = 0.0
     queue: TurnQueue[int] = field(default_factory=TurnQueue)
+    enter: Callable[..., None] | None = None
     tiers: list[Tier] = field(default_factory=list)
     waits: Counter[Tier] = field(default_factory=Counter)
 
@@ -42,7 +50,8 @@ class Flood:
         """A key that tells its tier by its place in `tiers`."""
         key = len(self.tiers)
         self.tiers.append(tier)
-        self.queue.push(key, tier=tier, deadline=deadline, since=self.now, cost=cost)
+        enter = self.enter or self.queue.push
+        enter(key, tier=tier, deadline=deadline, since=self.now, cost=cost)
         self.waits[tier] += 1
         return key
 
@@ -55,6 +64,10 @@ class Flood:
     def pop(self) -> Tier:
         key = self.queue.pop(self.now)
         assert key is not None
+        return self.leave(key)
+
+    def leave(self, key: int) -> Tier:
+        """It waits no longer."""
         tier = self.tiers[key]
         self.waits[tier] -= 1
         return tier
@@ -85,24 +98,33 @@ def test_a_tier_that_waits_is_served_within_its_turns_whoever_else_comes(
             waited = 0
 
 
-@dataclass
 class Worker:
-    """Slots that work on a flood of every tier; the clock goes from the end of one job to that of the next."""
+    """Slots that work on a flood of some tiers; the clock goes from the end of one job to that of the next."""
 
-    slots: int
-    durations: Iterator[float]
-    costs: Iterator[int]
-    flood: Flood = field(default_factory=Flood)
-    ends: list[float] = field(default_factory=list)
+    def __init__(
+        self, slots: int, durations: Iterator[float], costs: Iterator[int], *, tiers: Iterable[Tier] = Tier
+    ) -> None:
+        self._slots: Slots[int] = Slots(slots)
+        self._durations = durations
+        self._costs = costs
+        self._tiers = tuple(tiers)
+        self._ends: list[tuple[float, int]] = []
+        self.flood = Flood(enter=self._slots.push)
 
     def turns(self) -> Iterator[tuple[Tier, float]]:
         """Who has each turn, and when, for ever."""
         while True:
-            while len(self.ends) < self.slots:
-                self.flood.fill(Tier, cost=next(self.costs))
-                heapq.heappush(self.ends, self.flood.now + next(self.durations))
-                yield self.flood.pop(), self.flood.now
-            self.flood.now = heapq.heappop(self.ends)
+            self.flood.fill(self._tiers, cost=next(self._costs))
+            while (key := self._slots.grant(self.flood.now)) is not None:
+                heapq.heappush(self._ends, (self.flood.now + next(self._durations), key))
+                yield self.flood.leave(key), self.flood.now
+                self.flood.fill(self._tiers, cost=next(self._costs))
+            self.flood.now, ended = heapq.heappop(self._ends)
+            self._slots.release(ended)
+
+    def held(self) -> Counter[Tier]:
+        """Slots by tier."""
+        return Counter(self.flood.tiers[key] for _, key in self._ends)
 
 
 def longest_wait_s(worker: Worker, tier: Tier, *, turns: int = 300) -> float:
@@ -123,7 +145,7 @@ def test_in_a_flood_of_costly_and_slow_work_a_tier_waits_its_patience_and_some_t
     slots: int, durations: list[float], costs: list[int], tier: Tier
 ) -> None:
     worker = Worker(slots, itertools.cycle(durations), itertools.cycle(costs))
-    bound_s = PATIENCE_S + math.ceil(TURNS_UNTIL_SERVED_AGED / slots) * max(durations)
+    bound_s = PATIENCE_S + math.ceil(TURNS_UNTIL_SERVED_AGED / most_beside_interactive(slots)) * max(durations)
     assert longest_wait_s(worker, tier) <= bound_s + 1e-6
 
 
@@ -132,8 +154,37 @@ def test_in_a_flood_of_single_messages_a_tier_waits_some_turns_only(
     slots: int, durations: list[float], tier: Tier
 ) -> None:
     worker = Worker(slots, itertools.cycle(durations), itertools.repeat(1))
-    bound_s = math.ceil(turns_until_served(tier) / slots) * max(durations)
+    bound_s = math.ceil(turns_until_served(tier) / most_beside_interactive(slots)) * max(durations)
     assert longest_wait_s(worker, tier) <= bound_s + 1e-6
+
+
+@given(slots=st.integers(2, 16), durations=SLOW, tiers=st.sets(TIERS, min_size=1), turns=st.integers(1, 100))
+def test_a_slot_is_kept_for_interactive_work_and_no_other_is(
+    slots: int, durations: list[float], tiers: set[Tier], turns: int
+) -> None:
+    worker = Worker(slots, itertools.cycle(durations), itertools.repeat(1), tiers=tiers)
+    for _ in itertools.islice(worker.turns(), slots * turns):
+        held = worker.held()
+        assert held.total() - held[Tier.INTERACTIVE] <= slots - 1
+        assert held.total() <= slots
+    assert worker.held().total() >= min(slots - 1, slots * turns)
+
+
+def test_interactive_work_waits_for_no_bulk_that_holds_the_other_slots() -> None:
+    slots: Slots[str] = Slots(3)
+    for name, tier in {"b1": Tier.BULK, "b2": Tier.BULK, "b3": Tier.BULK}.items():
+        slots.push(name, tier=tier, deadline=FAR, since=0)
+    assert [slots.grant(0) for _ in range(3)] == ["b1", "b2", None]
+    slots.push("i1", tier=Tier.INTERACTIVE, deadline=FAR, since=1)
+    assert slots.grant(1) == "i1"
+    slots.push("i2", tier=Tier.INTERACTIVE, deadline=FAR, since=2)
+    assert slots.grant(2) is None
+    slots.release("b1")
+    assert slots.grant(3) == "i2", "by weight, now that a slot is there for all"
+    slots.release("i1")
+    assert slots.grant(4) == "b3", "the kept slot is any slot"
+    slots.release("i2")
+    assert slots.grant(5) is None
 
 
 def test_age_helps_where_weights_alone_would_let_a_costly_tier_wait() -> None:

@@ -4,7 +4,9 @@ from collections.abc import Iterator, Sequence
 from typing import cast
 
 import pytest
-from opentelemetry import trace
+from hypothesis import given
+from hypothesis import strategies as st
+from opentelemetry import propagate, trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
@@ -107,6 +109,44 @@ def test_a_carrier_takes_a_span_elsewhere(spans: InMemorySpanExporter) -> None:
         pass
     (there,) = named(spans, "there")
     assert parent_of(there) == here.get_span_context().span_id
+
+
+DIGITS = "0123456789abcdef"
+TRACE_PARENTS = st.one_of(
+    st.text(),
+    st.builds(
+        "{}-{}-{}-{}".format,
+        st.sampled_from(["00", "01", "ff"]),
+        st.text(DIGITS, min_size=32, max_size=32) | st.just("0" * 32) | st.text(DIGITS, max_size=40),
+        st.text(DIGITS, min_size=16, max_size=16) | st.just("0" * 16),
+        st.sampled_from(["00", "01", "03", "0"]),
+    ),
+)
+
+
+@given(traceparent=TRACE_PARENTS, more=st.dictionaries(st.sampled_from(["tracestate", "baggage"]), st.just("a=b")))
+def test_a_carrier_means_what_w3c_says(traceparent: str, more: dict[str, str]) -> None:
+    carrier = {"traceparent": traceparent, **more}
+    meant = trace.get_current_span(propagate.extract(carrier)).get_span_context()
+    with span("here", carrier=carrier) as here:
+        if meant.is_valid:
+            assert current_trace_id() == f"{meant.trace_id:032x}"
+        if meant.is_valid and not meant.trace_flags.sampled:
+            assert here.get_span_context() == meant, "nothing is recorded"
+            assert current_carrier() == carrier
+            with span("inside"):
+                assert current_carrier()["traceparent"] == traceparent
+    assert current_trace_id() is None
+
+
+def test_what_is_recorded_inside_of_a_trace_that_is_not_has_its_own_carrier(spans: InMemorySpanExporter) -> None:
+    with span("here") as here:
+        sampled = current_carrier()
+    with span("outer", carrier={"traceparent": f"00-{'1' * 32}-{'2' * 16}-00"}):
+        with span("there", carrier=sampled):
+            assert current_carrier()["traceparent"] != sampled["traceparent"]
+            assert current_trace_id() == f"{here.get_span_context().trace_id:032x}"
+        assert current_carrier() == {"traceparent": f"00-{'1' * 32}-{'2' * 16}-00"}
 
 
 def test_outside_of_a_trace_there_is_no_trace_id() -> None:

@@ -117,7 +117,7 @@ async def test_a_waiter_that_is_cancelled_leaves_no_trace() -> None:
     await asyncio.wait([holder.task for holder in [first, *waiting]])
     assert waiting[0].task.cancelled()
     assert order == [Tier.STANDARD, Tier.BULK]
-    assert not gate._waiting
+    assert not [*gate._slots.waiting()]
 
 
 async def test_a_waiter_cancelled_in_the_step_in_which_its_slot_came_passes_it_on() -> None:
@@ -150,7 +150,7 @@ async def test_whoever_is_cancelled_whenever_every_slot_comes_back() -> None:
         async with asyncio.timeout(5):
             await asyncio.wait([holder.task for holder in holders])
         assert {type(holder.task.exception()) for holder in holders if not holder.task.cancelled()} <= {type(None)}
-        assert (gate._free, len(gate._waiting)) == (2, 0)
+        assert (gate._slots.free, [*gate._slots.waiting()]) == (2, [])
 
 
 async def test_a_handler_that_fails_gives_its_slot_back() -> None:
@@ -163,4 +163,4 @@ async def test_a_handler_that_fails_gives_its_slot_back() -> None:
     for _ in range(3):
         with pytest.raises(ZeroDivisionError):
             await fail()
-    assert gate._free == 1
+    assert gate._slots.free == 1

@@ -12,6 +12,7 @@ from groundswell.common.contracts.generation import (
     TokensGenerated,
 )
 from groundswell.common.ids import RequestId, WorkerId
+from groundswell.common.tiers import Tier
 from groundswell.generator.domain.attempt_run import AttemptRun, HandBack, Happening, Nothing, Report
 from groundswell.generator.domain.attempts import Attempts, Before
 from groundswell.generator.domain.jobs import Cancelled, Failed, Finished, Refused, Started, Tokens
@@ -30,7 +31,7 @@ def new_run(prefix: tuple[int, ...] = ()) -> AttemptRun:
         max_tokens=9,
         prefix_token_ids=prefix,
     )
-    return AttemptRun(command, WORKER, TokenPacer(position=len(prefix)))
+    return AttemptRun(command, WORKER, Tier.INTERACTIVE, TokenPacer(position=len(prefix)))
 
 
 def reports(run: AttemptRun, *happenings: Happening) -> list[Report]:

@@ -34,7 +34,7 @@ def command(number: int, losses: int = 0) -> GenerateAnswer:
     return GenerateAnswer(request_id=request(number), model="null", messages=asked, max_tokens=9, losses=losses)
 
 
-def placed(placement: Placement, number: int, now: float = 0.0, tier: Tier = Tier.STANDARD) -> int | None:
+def placed(placement: Placement, number: int, now: float = 0.0, tier: Tier = Tier.INTERACTIVE) -> int | None:
     return placement.place(command(number), tier, now)
 
 
@@ -92,7 +92,7 @@ def test_only_live_workers_that_read_the_tier_and_have_the_model_count() -> None
 
 def test_a_workers_partitions_share_its_attempts() -> None:
     placement = Placement()
-    placement.hear(report(0, partitions={Tier.STANDARD: (1, 3)}), 0.0)
+    placement.hear(report(0, partitions={Tier.INTERACTIVE: (1, 3)}), 0.0)
     assert {placed(placement, number) for number in range(20)} == {1, 3}
 
 
@@ -216,6 +216,17 @@ def test_the_most_urgent_tier_gets_the_free_slot() -> None:
         placed(placement, number, tier=tier)
     placement.hear(report(1, *range(20, 21 + SLOTS - 2)), 0.0)
     assert copies(placement) == [(12, 1)]
+
+
+def test_the_slot_that_a_worker_keeps_for_interactive_work_is_no_room_for_others() -> None:
+    placement = Placement()
+    bulk = [RunningAttempt(request_id=request(n), attempt=1, completion_tokens=0, tier=Tier.BULK) for n in range(3)]
+    placement.hear(report(0).model_copy(update={"running": tuple(bulk)}), 0.0)
+    placement.hear(report(1, *range(10, 10 + SLOTS)), 0.0)
+    assert placed(placement, 20, tier=Tier.BULK) == 0
+    assert placed(placement, 21) == 0
+    placement.hear(report(1, *range(11, 10 + SLOTS)), 0.0)
+    assert copies(placement) == [(20, 1)], "its turn with the other would come only when bulk work has ended there"
 
 
 def test_what_was_lost_twice_runs_where_no_other_such_request_is() -> None:

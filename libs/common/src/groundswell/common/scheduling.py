@@ -1,4 +1,7 @@
-"""Who is next: weights share turns between tiers, deadlines order a tier, and age bounds every wait."""
+"""Who is next: weights share turns between tiers, deadlines order a tier, and age bounds every wait.
+
+One slot of several is kept for interactive work, so that it need not wait for bulk work to end.
+"""
 
 from bisect import bisect_left, insort
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -73,18 +76,28 @@ class TurnQueue(Generic[K]):
         if not lines:
             return None
         line = self._aged(lines, now) or self._due(lines)
-        entry = line.entries.pop(0)
-        del self._entries[entry.key]
+        entry = self._pop(line, now)
         line.moved = max(line.moved, self._level + entry.cost / line.weight)
-        line.waits_since = now
         return entry.key
 
-    def remove(self, key: K) -> None:
-        """Forget `key`, which costs its tier no turn; nothing if it does not wait."""
+    def pop_beside(self, tier: Tier, now: float) -> K | None:
+        """The first key of `tier`, which costs the tier no turn; None if none waits there."""
+        line = self._lines[tier]
+        return self._pop(line, now).key if line.entries else None
+
+    def remove(self, key: K) -> bool:
+        """Forget `key`, which costs its tier no turn. Whether it waited."""
         entry = self._entries.pop(key, None)
         if entry is not None:
             entries = self._lines[entry.tier].entries
             del entries[bisect_left(entries, entry)]
+        return entry is not None
+
+    def _pop(self, line: "_Line[K]", now: float) -> "_Entry[K]":
+        entry = line.entries.pop(0)
+        del self._entries[entry.key]
+        line.waits_since = now
+        return entry
 
     def _due(self, lines: Sequence["_Line[K]"]) -> "_Line[K]":
         """The one that moved least; the heavier one of equals."""
@@ -100,6 +113,59 @@ class TurnQueue(Generic[K]):
             return None
         self._turns_by_weight = 0
         return line
+
+
+def most_beside_interactive(slots: int) -> int:
+    """How many of `slots` the other tiers may hold at once."""
+    return max(1, slots - 1)
+
+
+class Slots(Generic[K]):
+    """Keys that wait for one of `slots`, or hold one. Times are those of a TurnQueue.
+
+    Of several slots one is kept for interactive work, which has it out of turn, while all others are held by less
+    urgent work. So the bounds of a TurnQueue hold with k - 1 slots in the place of k.
+    """
+
+    def __init__(self, slots: int) -> None:
+        self.free = slots
+        self._waiting: TurnQueue[K] = TurnQueue()
+        self._tiers: dict[K, Tier] = {}
+        self._left_for_others = most_beside_interactive(slots)
+
+    def waiting(self) -> Iterator[K]:
+        """In order of arrival."""
+        return iter(self._waiting)
+
+    def push(self, key: K, *, tier: Tier, deadline: float, since: float, cost: float = 1) -> None:
+        """See TurnQueue.push."""
+        self._waiting.push(key, tier=tier, deadline=deadline, since=since, cost=cost)
+        self._tiers[key] = tier
+
+    def grant(self, now: float) -> K | None:
+        """The key that has a free slot from now on, until its release; None if nobody may have one."""
+        if not self.free:
+            return None
+        beside = not self._left_for_others
+        key = self._waiting.pop_beside(Tier.INTERACTIVE, now) if beside else self._waiting.pop(now)
+        if key is not None:
+            self._count(key, 1)
+        return key
+
+    def release(self, key: K) -> None:
+        """Take the slot back that `key` was granted."""
+        self._count(key, -1)
+        del self._tiers[key]
+
+    def remove(self, key: K) -> None:
+        """Forget `key`, which waits; nothing if it does not."""
+        if self._waiting.remove(key):
+            del self._tiers[key]
+
+    def _count(self, key: K, taken: int) -> None:
+        self.free -= taken
+        if self._tiers[key] is not Tier.INTERACTIVE:
+            self._left_for_others -= taken
 
 
 class _Entry(NamedTuple, Generic[K]):

@@ -12,8 +12,8 @@ from groundswell.embedder.handlers import Deps, embed_chunks
 from groundswell.embedder.settings import Settings
 from groundswell.encoders.resource import EncoderResource
 
-SLOTS = 2
-"""One batch is written to the index while the next is in the model."""
+SLOTS = 3
+"""One batch is written to the index while the next is in the model, and one slot is kept for interactive work."""
 
 
 def build() -> Service:

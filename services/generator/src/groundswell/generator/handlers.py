@@ -155,9 +155,9 @@ def _instead(run: AttemptRun, deps: Generation) -> list[Report] | None:
 
 
 def _run_of(message: Received[GenerateAnswer], deps: Generation) -> AttemptRun:
-    command = message.payload
-    pacer = TokenPacer(pace_of(message.envelope.tier), position=len(command.prefix_token_ids))
-    return AttemptRun(command, deps.worker, pacer)
+    command, tier = message.payload, message.envelope.tier
+    pacer = TokenPacer(pace_of(tier), position=len(command.prefix_token_ids))
+    return AttemptRun(command, deps.worker, tier, pacer)
 
 
 def _job(message: Received[GenerateAnswer]) -> GenerationJob:

@@ -140,6 +140,7 @@ class RunningAttempt(Message):
     attempt: int
     completion_tokens: int
     losses: int = 0
+    tier: Tier = Tier.INTERACTIVE
 
 
 class WorkerProgressed(Message):

@@ -13,6 +13,7 @@ from groundswell.common.contracts.generation import (
     TokensGenerated,
 )
 from groundswell.common.ids import RequestId, WorkerId
+from groundswell.common.tiers import Tier
 from groundswell.generator.domain.jobs import (
     AttemptKey,
     Cancelled,
@@ -49,6 +50,7 @@ class AttemptRun:
 
     command: GenerateAnswer
     worker: WorkerId
+    tier: Tier
     pacer: TokenPacer
     completion_tokens: int = field(init=False)
     admitted: bool = False

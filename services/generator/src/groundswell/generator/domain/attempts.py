@@ -51,6 +51,7 @@ class Attempts:
                 attempt=run.key.attempt,
                 completion_tokens=run.completion_tokens,
                 losses=run.command.losses,
+                tier=run.tier,
             )
             for run in self._running.values()
         )

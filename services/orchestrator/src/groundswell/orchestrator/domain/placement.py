@@ -12,12 +12,12 @@ from dataclasses import dataclass
 
 from groundswell.common.contracts.generation import GenerateAnswer, WorkerProgressed
 from groundswell.common.ids import RequestId, WorkerId
+from groundswell.common.scheduling import most_beside_interactive
 from groundswell.common.tiers import Tier
 
 SUSPECT_LOSSES = 2
 FRESH_S = 3.0
 """Workers speak once a second; one that has not for longer gets nothing more."""
-_RANK = {tier: rank for rank, tier in enumerate(Tier)}
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class Placement:
     def hear(self, report: WorkerProgressed, now: float) -> None:
         """Take a worker's word for what it runs: what it ran and does no more has ended there."""
         known = self._reports.get(report.worker)
-        ended = _running(known[0]) - _running(report) if known else set()
+        ended = _running(known[0]).keys() - _running(report).keys() if known else set()
         self._reports[report.worker] = report, now
         for request_id in ended:
             self._sent.get(report.worker, {}).pop(request_id, None)
@@ -82,23 +82,24 @@ class Placement:
         self.forget(wanted.request_id)
         self._waiting[wanted.request_id] = wanted
         takers = self._takers(wanted, self._fresh(now))
-        return self._send(wanted, self._least_loaded(takers)) if takers else None
+        return self._send(wanted, self._least_loaded(takers, tier)) if takers else None
 
     def copies(self, now: float) -> Iterator[Copy]:
         """Attempts that wait where no slot is free, the most urgent tier first, for workers that have one."""
         fresh = self._fresh(now)
-        with_room = [report for report in fresh if not report.draining and self._room(report) > 0]
-        if not with_room:
-            return
-        for wanted in sorted(self._waiting.values(), key=lambda wanted: _RANK[wanted.tier]):
-            takers = self._takers(wanted, with_room)
-            if takers and self._is_stuck(wanted, fresh):
-                chosen = self._least_loaded(takers)
-                yield Copy(wanted.request_id, self._send(wanted, chosen))
-                if self._room(chosen) <= 0:
-                    with_room.remove(chosen)
-                if not with_room:
-                    return
+        for tier in Tier:
+            with_room = [report for report in fresh if not report.draining and self._room(report, tier) > 0]
+            if not with_room:
+                continue
+            for wanted in [wanted for wanted in self._waiting.values() if wanted.tier is tier]:
+                takers = self._takers(wanted, with_room)
+                if takers and self._is_stuck(wanted, fresh):
+                    chosen = self._least_loaded(takers, tier)
+                    yield Copy(wanted.request_id, self._send(wanted, chosen))
+                    if self._room(chosen, tier) <= 0:
+                        with_room.remove(chosen)
+                    if not with_room:
+                        break
 
     def bind(self, request_id: RequestId, worker: WorkerId) -> None:
         """The worker has admitted it; nobody else is to run it."""
@@ -143,30 +144,41 @@ class Placement:
         attempt = wanted.request_id, wanted.command.attempt
         return not any(
             any((of.request_id, of.attempt) == attempt for of in report.running)
-            or (wanted.request_id in self._on_its_way(report) and _takes(report, wanted) and self._room(report) >= 0)
+            or self._comes_to_a_slot(wanted, report)
             for report in among
         )
+
+    def _comes_to_a_slot(self, wanted: _Wanted, report: WorkerProgressed) -> bool:
+        on_its_way = wanted.request_id in self._on_its_way(report)
+        return on_its_way and _takes(report, wanted) and self._room(report, wanted.tier) >= 0
 
     def _fresh(self, now: float) -> list[WorkerProgressed]:
         return [report for report, heard in self._reports.values() if now - heard <= FRESH_S]
 
-    def _least_loaded(self, reports: Sequence[WorkerProgressed]) -> WorkerProgressed:
+    def _least_loaded(self, reports: Sequence[WorkerProgressed], tier: Tier) -> WorkerProgressed:
         return min(
             reports,
-            key=lambda report: ((report.slots - self._room(report) + report.waiting) / report.slots, report.worker),
+            key=lambda report: (
+                (report.slots - self._room(report, tier) + report.waiting) / report.slots,
+                report.worker,
+            ),
         )
 
-    def _room(self, report: WorkerProgressed) -> int:
-        """Free slots, less what is on its way; negative if more is on its way than there is room for."""
-        return report.slots - len(_running(report) | self._on_its_way(report))
+    def _room(self, report: WorkerProgressed, tier: Tier) -> int:
+        """Slots free for `tier`, less what is on its way; negative if more is on its way than there is room for."""
+        held = _running(report) | self._on_its_way(report)
+        others = sum(each is not Tier.INTERACTIVE for each in held.values())
+        most_others = most_beside_interactive(report.slots)
+        room = report.slots - (len(held) - others) - min(others, most_others)
+        return room if tier is Tier.INTERACTIVE else min(room, most_others - others)
 
-    def _on_its_way(self, report: WorkerProgressed) -> set[RequestId]:
+    def _on_its_way(self, report: WorkerProgressed) -> dict[RequestId, Tier]:
         sent = self._sent.get(report.worker, {})
-        return {request_id for request_id, each in sent.items() if each.comes_to(report)}
+        return {request_id: each.wanted.tier for request_id, each in sent.items() if each.comes_to(report)}
 
 
-def _running(report: WorkerProgressed) -> set[RequestId]:
-    return {attempt.request_id for attempt in report.running}
+def _running(report: WorkerProgressed) -> dict[RequestId, Tier]:
+    return {attempt.request_id: attempt.tier for attempt in report.running}
 
 
 def _takes(report: WorkerProgressed, wanted: _Wanted) -> bool:
