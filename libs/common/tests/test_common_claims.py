@@ -42,12 +42,13 @@ HASH = sha256(b"1").hexdigest()
 
 
 class Store(Blobs):
-    """A folder that can be away."""
+    """A folder that can be away, or take its time to give."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__(folder.as_uri())
         self.folder = folder
         self.away = False
+        self.gives_after_s = 0.0
         self.asked_in_vain = 0
 
     async def put(self, key: str, content: bytes) -> BlobRef:
@@ -56,6 +57,7 @@ class Store(Blobs):
 
     async def get(self, ref: BlobRef) -> bytes:
         self._require()
+        await asyncio.sleep(self.gives_after_s)
         return await super().get(ref)
 
     def files(self) -> list[Path]:
@@ -224,6 +226,32 @@ async def test_two_megabytes_go_through_command_reply_event_and_broadcast(bench:
     assert [len(message.payload.note) for message in read_again] == [len(LARGE)]
     for topic in (line.command[Tier.STANDARD], line.replies.physical_name, line.event.physical_name):
         assert max(await sizes(bench, topic)) < 500
+
+
+async def read_replies(bench: Bench, count: int, *, patience_s: float) -> int:
+    """How many of `count` claims among the replies were read."""
+    topic = bench.line.replies.physical_name
+    for number in range(count):
+        payload = Answered(number=number, note=LARGE)
+        await bench.publisher.publish(bench.ask(number, topic=topic, payload=payload, reply_to=None))
+    context = Bus(bench.kafka, service=SERVICE, claims=bench.claims).context
+    found, _ = await read_until_now(
+        [bench.line.replies], 0, {topic: 0}, context, wanted=lambda _: True, patience_s=patience_s
+    )
+    return len(found)
+
+
+@connected
+async def test_reading_what_lies_on_a_partition_may_take_long_as_long_as_it_goes_on(bench: Bench, store: Store) -> None:
+    store.gives_after_s = 0.6
+    assert await read_replies(bench, 5, patience_s=2.0) == 5, "3 s in all"
+
+
+@connected
+async def test_reading_what_lies_on_a_partition_ends_when_it_does_not_go_on(bench: Bench, store: Store) -> None:
+    store.gives_after_s = 20.0
+    with pytest.raises(Unavailable, match="Kafka"):
+        await read_replies(bench, 1, patience_s=1.0)
 
 
 @connected

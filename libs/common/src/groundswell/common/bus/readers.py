@@ -23,7 +23,7 @@ POLL_MS = 200
 FETCH_WAIT_MS = 100
 START_WITHIN_S = 20.0
 STOP_WITHIN_S = 5.0
-READ_WITHIN_S = 60.0
+READ_PATIENCE_S = 60.0
 
 log = structlog.get_logger(__name__)
 
@@ -196,14 +196,16 @@ async def read_until_now(
     context: BusContext,
     *,
     wanted: Callable[[Received[Any]], bool],
+    patience_s: float = READ_PATIENCE_S,
 ) -> tuple[list[Received[Any]], dict[str, int]]:
     """What lies on one partition of `topics` from `offsets` (by physical topic) to its end, and that end by topic.
 
-    In order within a topic. What cannot be read is left out. Raises Unavailable.
+    In order within a topic. What cannot be read is left out. Raises Unavailable, also when nothing was read for
+    `patience_s`; all of it may take longer.
     """
     by_name = {topic.physical_name: topic for topic in topics}
     found: list[Received[Any]] = []
-    async with _reading(context) as consumer:
+    async with _reading(context, patience_s) as (consumer, went_on):
         places = [TopicPartition(name, partition) for name in by_name]
         consumer.assign(places)
         ends: dict[TopicPartition, int] = await consumer.end_offsets(places)
@@ -212,18 +214,24 @@ async def read_until_now(
         while any([await consumer.position(place) < end for place, end in ends.items()]):
             fetched = await consumer.getmany(timeout_ms=POLL_MS)
             read = [record for place, records in fetched.items() for record in records if record.offset < ends[place]]
-            messages = [await _readable(by_name, record, context) for record in read]
-            found += [message for message in messages if message is not None and wanted(message)]
+            for record in read:
+                message = await _readable(by_name, record, context)
+                if message is not None and wanted(message):
+                    found.append(message)
+                went_on()
     return found, {place.topic: end for place, end in ends.items()}
 
 
 @asynccontextmanager
-async def _reading(context: BusContext) -> AsyncIterator[AIOKafkaConsumer]:
-    consumer = _consumer(context)
+async def _reading(
+    context: BusContext, patience_s: float
+) -> AsyncIterator[tuple[AIOKafkaConsumer, Callable[[], None]]]:
+    """A consumer, and what to call at least every `patience_s`, or the block ends. Raises Unavailable."""
+    consumer, time = _consumer(context), asyncio.get_running_loop().time
     try:
-        async with asyncio.timeout(READ_WITHIN_S):
+        async with asyncio.timeout(patience_s) as limit:
             await consumer.start()
-            yield consumer
+            yield consumer, lambda: limit.reschedule(time() + patience_s)
     except (KafkaError, TimeoutError) as error:
         raise Unavailable(f"Kafka at {context.bootstrap}: {type(error).__name__}") from error
     finally:
