@@ -21,7 +21,7 @@ from groundswell.common.bus.inspection import records_on
 from groundswell.common.bus.messages import Outgoing, Received, follow, reply
 from groundswell.common.bus.readers import PartitionReader, read_until_now
 from groundswell.common.contracts.knowledge import BlobRef
-from groundswell.common.contracts.message import CommandFailed
+from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.common.errors import Misconfigured, Rejected, Unavailable
 from groundswell.common.ids import MessageId
 from groundswell.common.outbox import Outbox, outbox_table
@@ -295,6 +295,32 @@ async def test_while_the_store_is_away_a_command_waits_and_holds_up_no_other(ben
         await bench.until_answered(1, 2, 3)
         await bench.until_committed(topic, 3)
     assert await bench.dead() == []
+
+
+@connected
+async def test_a_command_that_is_expired_is_answered_so_and_its_value_is_not_fetched(
+    bench: Bench, store: Store
+) -> None:
+    await bench.publisher.publish(large_ask(bench, 1, life_s=-1))
+    store.away = True
+    async with bench.working(consume(bench.command, answer)):
+        await bench.until_committed(bench.command[Tier.STANDARD], 1)
+    assert store.asked_in_vain == 0
+    (outcome,) = await bench.outcomes()
+    assert (outcome.payload, outcome.envelope.correlation_id) == (CommandExpired(command="Ask"), "req_1")
+    assert await bench.dead() == []
+
+
+@connected
+async def test_a_command_that_expires_while_the_store_is_away_waits_no_longer(bench: Bench, store: Store) -> None:
+    await bench.asks([1])
+    async with bench.working(consume(bench.command, answer)):
+        await bench.until_answered(1)
+        await bench.publisher.publish(large_ask(bench, 2, life_s=4))
+        store.away = True
+        await until(lambda: store.asked_in_vain > 0)
+        await bench.until_committed(bench.command[Tier.STANDARD], 2)
+    assert [item.payload for item in await bench.outcomes()][1:] == [CommandExpired(command="Ask")]
 
 
 @connected

@@ -34,6 +34,11 @@ _REFERENCE_BYTES = 4096
 log = structlog.get_logger(__name__)
 
 
+def is_claim(record: ConsumerRecord[bytes, bytes]) -> bool:
+    """Whether the value of `record` is a BlobRef in place of what it is about."""
+    return DATAREF in dict(record.headers)
+
+
 class Claims:
     """`blobs` None: nothing is checked in, and what others checked in is rejected."""
 
@@ -73,7 +78,7 @@ class Claims:
         Raises Rejected if the reference is none, or what it names is gone, is another, or is too large; Unavailable
         without the store.
         """
-        if DATAREF not in dict(record.headers):
+        if not is_claim(record):
             return record
         ref = _reference(record.value or b"")
         if self._blobs is None:

@@ -15,7 +15,7 @@ from typing import Any, TypeAlias, TypeVar
 import structlog
 from aiokafka import ConsumerRecord
 
-from groundswell.common.bus.claims import Claims
+from groundswell.common.bus.claims import Claims, is_claim
 from groundswell.common.bus.clock import BrokerClock
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Consumption
@@ -23,6 +23,7 @@ from groundswell.common.bus.dead_letters import DeadLetters
 from groundswell.common.bus.envelope import parse
 from groundswell.common.bus.messages import Outgoing, Received, outcome_of, reply
 from groundswell.common.bus.publisher import Publisher
+from groundswell.common.contracts.knowledge import BlobRef
 from groundswell.common.contracts.message import CommandExpired, CommandFailed, Message
 from groundswell.common.errors import Overloaded, Rejected
 from groundswell.common.ids import MessageId
@@ -89,7 +90,9 @@ class Work:
 
     async def _readable(self, record: Record) -> Item | None:
         try:
-            whole = await until_done(lambda: self._context.claims.redeem(record))
+            whole = await until_done(lambda: self._redeemed(record)) if is_claim(record) else record
+            if whole is None:
+                return None
             message = decode(whole, self._consumption.topic.by_type, self._context.clock)
         except Rejected as rejection:
             await self._bury(record, rejection.reason, attempts=0)
@@ -97,6 +100,14 @@ class Work:
             self._count("rejected")
             return None
         return None if await self._is_moot(message) else (record, message)
+
+    async def _redeemed(self, record: Record) -> Record | None:
+        """None if it is late: its headers say so before a large value is fetched, and while the store is away."""
+        references = dict.fromkeys(self._consumption.topic.by_type, BlobRef)
+        unread = decode(record, references, self._context.clock)
+        if unread.deadline <= time.time() and await self._is_moot(unread):
+            return None
+        return await self._context.claims.redeem(record)
 
     async def _wanted(self, items: Sequence[Item]) -> list[Item]:
         return [item for item in items if not await self._is_moot(item[1])]
