@@ -33,6 +33,24 @@ def test_elsewhere_a_short_step_says_nothing() -> None:
     assert stream.getvalue() == ""
 
 
+def test_elsewhere_a_wait_says_each_change_once() -> None:
+    stream = io.StringIO()
+    with Step("Services", stream) as step:
+        for waits_for in ("ingest, embedder", "ingest, embedder", "embedder"):
+            step.wait_for(waits_for)
+    assert stream.getvalue() == "Services: waiting for ingest, embedder\nServices: waiting for embedder\n"
+
+
+def test_on_a_terminal_no_line_wraps_as_a_wrapped_one_cannot_be_rewritten() -> None:
+    stream = Terminal()
+    with Step("Services", stream) as step:
+        step.wait_for("kafka, " * 40)
+    shown = stream.getvalue().split("\r\033[K")
+    assert shown[1].startswith("Services: waiting for kafka, ")
+    assert shown[1].endswith("… (0 s)")
+    assert max(map(len, shown)) < 80
+
+
 def test_an_interrupted_step_says_that_the_next_run_goes_on() -> None:
     stream = io.StringIO()
     with pytest.raises(KeyboardInterrupt), Step("Weaviate", stream):

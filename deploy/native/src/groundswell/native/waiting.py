@@ -25,7 +25,7 @@ def wait_for(missing: Callable[[], Mapping[str, str]], home: Home, timeout_s: fl
                 raise NotReadyError(f"the supervisor ended by itself; see {home.logs / 'supervisor.log'}")
             if time.monotonic() > deadline:
                 raise NotReadyError(_complaint(lacking, home, timeout_s))
-            step.update(f"for {describe(lacking)}")
+            step.wait_for(", ".join(lacking))
             time.sleep(ASK_EVERY_S)
 
 
