@@ -33,10 +33,12 @@ from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, WorkerI
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.domain.assistants import find
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT, _shown
+from groundswell.orchestrator.domain.liveness import BoundAttempt
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
     Abandoned,
+    AttemptLost,
     Began,
     BindAttempt,
     Bury,
@@ -205,6 +207,10 @@ def completed(sequence: int, finish: FinishReason = FinishReason.STOP) -> Answer
         prompt_tokens=50,
         completion_tokens=12,
     )
+
+
+def attempt_lost(attempt: int = 1, worker: WorkerId = WORKER) -> AttemptLost:
+    return AttemptLost(BoundAttempt(REQUEST, attempt, 0, worker))
 
 
 def sent(effects: list[Effect], kind: type) -> list[object]:
@@ -448,6 +454,27 @@ def test_the_loss_of_another_worker_or_of_one_that_is_done_changes_nothing() -> 
     life.until_generating()
     life.hear(admitted(), tokens(0, "Yes"), WorkerLost(WorkerId("worker-2")), completed(1), WorkerLost(WORKER))
     assert life.state.attempt == 1
+
+
+def test_another_attempt_goes_on_after_what_a_worker_gave_that_does_not_run_it_any_more() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), tokens(0, "The audit log"))
+    effects = life.hear(attempt_lost(), attempt_lost())
+    [again] = sent(effects, GenerateAnswer)
+    assert isinstance(again, GenerateAnswer)
+    assert (again.attempt, again.losses, again.prefix_token_ids) == (2, 1, (0,))
+    assert CancelAttempt(1) in effects
+
+
+def test_the_loss_of_another_attempt_or_of_one_that_has_completed_changes_nothing() -> None:
+    life = Life()
+    life.until_generating()
+    assert life.hear(attempt_lost()) == [], "nobody has admitted it"
+    life.hear(admitted(), tokens(0, "Yes"))
+    assert life.hear(attempt_lost(2), attempt_lost(worker=WorkerId("worker-2"))) == []
+    life.hear(completed(1))
+    assert life.hear(attempt_lost()) == []
 
 
 def test_tokens_of_another_attempt_or_worker_and_doubled_ones_change_nothing() -> None:

@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -38,15 +39,18 @@ from groundswell.orchestrator.adapters.front_desk import Desk
 from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.domain import assistants
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
-from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.liveness import ADMITTED_FOR_S, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
+from groundswell.orchestrator.handlers import hear_progress
 from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released, RequestLedger, StreamItem
 
 REQUEST = RequestId("req_000000000000000000000001")
 WORKER = WorkerId("worker-1")
 PARTITION = 3
 EPOCH = 7
+LIFE_S = 60.0
+"""How long a message has left when it is sent."""
 
 
 @dataclass
@@ -134,12 +138,12 @@ def received(payload: Message, *, attempt: int = 1) -> Received[Any]:
         correlation_id=CorrelationId(REQUEST),
         tenant=TeamId("blue"),
         tier=Tier.INTERACTIVE,
-        remaining_ms=60_000,
+        remaining_ms=int(LIFE_S * 1000),
         sent_ms=0,
         attempt=attempt,
         epoch=EPOCH,
     )
-    return Received(payload, envelope, time.time() + 60, Origin("rpl", PARTITION, 0))
+    return Received(payload, envelope, time.time() + LIFE_S, Origin("rpl", PARTITION, 0))
 
 
 class WatchedPlacement(Placement):
@@ -160,11 +164,13 @@ class Bench:
         self.ledger = Ledger()
         self.publisher = Publisher(self.reads_back)
         self.placement = WatchedPlacement()
+        self.workers, self.bound = WorkerSigns(), BoundAttempts()
         self.desk = Desk(
             cast("RequestLedger", self.ledger),
             partial(assistants.find, language_model="null"),
-            WorkerSigns(),
+            self.workers,
             self.placement,
+            self.bound,
             control_within_s=0.0,
         )
         self.bus = Bus(self.publisher)
@@ -173,6 +179,16 @@ class Bench:
     async def says(self, payload: Message, *, attempt: int = 1) -> None:
         """A reply arrives."""
         await self.desk.hear_reply(received(payload, attempt=attempt))
+
+    async def reports(self, progress: WorkerProgressed, *, sent_in_s: float = 0.0) -> None:
+        """A worker says what it runs."""
+        await hear_progress(
+            replace(received(progress), deadline=time.time() + sent_in_s + LIFE_S),
+            workers=self.workers,
+            placement=self.placement,
+            bound=self.bound,
+            send_copy=self.desk.send_copy,
+        )
 
     async def reads_back(self, message: Outgoing) -> None:
         """What is appended to the answer stream comes back."""
@@ -606,3 +622,65 @@ async def test_an_attempt_that_cannot_be_published_fails_its_question(bench: Ben
     *_, answer = await everything(stream)
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.FAILED
+
+
+async def reported_missing(bench: Bench) -> None:
+    """The worker says twice that it does not run what it admitted; all replies before that were heard."""
+    for _ in range(2):
+        await bench.reports(speaks(WORKER), sent_in_s=ADMITTED_FOR_S)
+    for attempt in bench.bound.take_missing(math.inf):
+        bench.desk.lose_attempt(attempt)
+
+
+async def test_a_question_whose_living_worker_does_not_run_it_goes_on_elsewhere(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups")
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: bench.publisher.payloads(AnswerReleased))
+    await reported_missing(bench)
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
+    again = bench.publisher.payloads(GenerateAnswer)[-1]
+    assert (again.attempt, again.losses, again.prefix_token_ids) == (2, 1, (1,))
+    assert [cancel.attempt for cancel in bench.publisher.payloads(AttemptCancelled)] == [1]
+    await reported_missing(bench)
+    await bench.desk.cancel(REQUEST)
+    await everything(stream)
+    assert len(bench.publisher.payloads(GenerateAnswer)) == 2, "nobody has admitted the second"
+
+
+async def test_an_attempt_whose_end_was_heard_is_not_lost_although_its_worker_does_not_run_it(bench: Bench) -> None:
+    await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups")
+    await until(lambda: [check for check in bench.publisher.payloads(CheckText) if check.role is TextRole.ANSWER])
+    of: dict[str, Any] = {"request_id": REQUEST, "attempt": 1, "epoch": EPOCH, "worker": WORKER}
+    await bench.says(
+        AnswerCompleted(**of, sequence=1, finish_reason=FinishReason.STOP, prompt_tokens=3, completion_tokens=1)
+    )
+    await reported_missing(bench)
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: bench.publisher.payloads(CheckText)[-1].final)
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: REQUEST in bench.ledger.ended)
+    assert bench.ledger.ended[REQUEST].outcome is Outcome.COMPLETED
+    assert len(bench.publisher.payloads(GenerateAnswer)) == 1
+
+
+async def test_an_adopted_question_whose_living_worker_does_not_run_it_goes_on_elsewhere(bench: Bench) -> None:
+    asked = question("null")
+    said = hashlib.sha256(asked.text.encode()).hexdigest()
+    common: dict[str, Any] = {"request_id": REQUEST, "attempt": 1, "epoch": 7, "worker": WORKER}
+    log = [
+        received(
+            TextCleared(request_id=REQUEST, role=TextRole.INPUT, window=0, start=0, cleared_until=0, text_sha256=said)
+        ),
+        received(GenerationAdmitted(**common, prefix_length=0, prompt_tokens=3)),
+        received(RepliesAdopted(epoch=9)),
+    ]
+    bench.desk.adopt(asked, log, ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter"))
+    await until(lambda: bench.publisher.payloads(AttemptCancelled))
+    await reported_missing(bench)
+    await until(lambda: bench.publisher.payloads(GenerateAnswer))
+    [command] = bench.publisher.payloads(GenerateAnswer)
+    assert (command.attempt, command.epoch) == (2, 9)

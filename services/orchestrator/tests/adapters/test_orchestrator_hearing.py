@@ -1,6 +1,7 @@
 """A replica knows whether replies reach it: a probe of its own comes back from every partition that it reads."""
 
 import asyncio
+import math
 import time
 from dataclasses import replace
 from typing import Any, cast
@@ -79,3 +80,16 @@ async def test_a_broker_that_is_away_does_not_end_the_probing() -> None:
     sent = len(publisher.sent)
     await asyncio.sleep(0)
     assert len(publisher.sent) == sent
+
+
+async def test_what_lay_on_every_partition_was_heard_until_the_oldest_of_the_newest_probes_that_came_back() -> None:
+    hearing, publisher = Hearing(), Publisher()
+    assert hearing.heard_until() == -math.inf, "nothing is read"
+    with hearing.watching(route(publisher), ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES):
+        await until(lambda: len(publisher.sent) >= 2)
+        ordinary, bulk = publisher.sent[:2]
+        hearing.hear(back(ordinary, sent_s=30.0), OWNER)
+        assert hearing.heard_until() == -math.inf
+        hearing.hear(back(bulk, sent_s=20.0), OWNER)
+        hearing.hear(back(bulk, sent_s=10.0), OWNER)
+        assert hearing.heard_until() == 20.0

@@ -1,12 +1,19 @@
-"""A worker is lost when it fell silent while it could have been heard."""
+"""A worker is lost when it fell silent while it could have been heard, an attempt when its worker does not run it."""
+
+import math
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from groundswell.common.ids import WorkerId
-from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.common.contracts.generation import RunningAttempt, WorkerProgressed
+from groundswell.common.ids import RequestId, WorkerId
+from groundswell.orchestrator.domain.liveness import ADMITTED_FOR_S, BoundAttempt, BoundAttempts, WorkerSigns
 
 ONE, TWO = WorkerId("one"), WorkerId("two")
+ATTEMPT = BoundAttempt(RequestId("req_1"), 2, 7, ONE)
+COUNTS = ADMITTED_FOR_S
+"""When a report is sent that counts against what was admitted at 0."""
 
 
 def listening(now: float = 0.0) -> WorkerSigns:
@@ -45,3 +52,78 @@ def test_a_worker_that_speaks_often_enough_is_never_lost(pauses: list[float]) ->
         now += pause
         assert signs.take_lost(now) == []
         signs.hear(ONE, now)
+
+
+def report(*running: BoundAttempt, worker: WorkerId = ONE) -> WorkerProgressed:
+    named = tuple(
+        RunningAttempt(request_id=each.request_id, attempt=each.attempt, completion_tokens=0) for each in running
+    )
+    return WorkerProgressed(worker=worker, models=("null",), slots=8, running=named, waiting=0)
+
+
+def missing(bound: BoundAttempts, heard_until: float = math.inf) -> list[BoundAttempt]:
+    return list(bound.take_missing(heard_until))
+
+
+def watching(attempt: BoundAttempt = ATTEMPT) -> BoundAttempts:
+    bound = BoundAttempts()
+    bound.bind(attempt, 0.0)
+    return bound
+
+
+def test_an_attempt_that_two_reports_do_not_name_is_lost_once_all_replies_before_were_heard() -> None:
+    bound = watching()
+    bound.hear(report(), sent=COUNTS, heard=100.0)
+    assert missing(bound) == []
+    bound.hear(report(), sent=COUNTS, heard=100.5)
+    bound.hear(report(), sent=COUNTS, heard=101.0)
+    assert missing(bound, heard_until=-math.inf) == []
+    assert missing(bound, heard_until=100.5) == []
+    assert missing(bound, heard_until=100.6) == [ATTEMPT]
+    bound.hear(report(), sent=COUNTS, heard=101.0)
+    assert missing(bound) == []
+
+
+def test_what_was_sent_before_the_admission_says_nothing_however_late_it_comes() -> None:
+    bound = watching()
+    for _ in range(9):
+        bound.hear(report(), sent=COUNTS - 0.1, heard=100.0)
+    bound.bind(replace(ATTEMPT, attempt=3), 50.0)
+    for _ in range(9):
+        bound.hear(report(), sent=COUNTS + 49.9, heard=100.0)
+    assert missing(bound) == []
+
+
+def test_an_attempt_that_is_bound_again_is_the_same_and_one_after_it_another() -> None:
+    bound, later = watching(), replace(ATTEMPT, attempt=3)
+    bound.hear(report(), sent=COUNTS, heard=100.0)
+    bound.bind(ATTEMPT, 50.0)
+    bound.hear(report(), sent=COUNTS, heard=100.0)
+    assert missing(bound) == [ATTEMPT]
+    bound.bind(ATTEMPT, 0.0)
+    bound.bind(later, 0.0)
+    for _ in range(2):
+        bound.hear(report(ATTEMPT), sent=COUNTS, heard=100.0)
+    assert missing(bound) == [later]
+
+
+def test_other_workers_and_requests_that_are_forgotten_say_nothing() -> None:
+    bound, elsewhere = watching(), replace(ATTEMPT, worker=TWO)
+    for _ in range(2):
+        bound.hear(report(worker=TWO), sent=COUNTS, heard=100.0)
+    bound.bind(elsewhere, 0.0)
+    for _ in range(2):
+        bound.hear(report(), sent=COUNTS, heard=100.0)
+    assert missing(bound) == []
+    for _ in range(2):
+        bound.hear(report(worker=TWO), sent=COUNTS, heard=100.0)
+    bound.forget(ATTEMPT.request_id)
+    assert missing(bound) == []
+
+
+@given(st.lists(st.booleans(), max_size=20))
+def test_only_what_the_newest_two_reports_do_not_name_is_lost(named: list[bool]) -> None:
+    bound = watching()
+    for each in named:
+        bound.hear(report(*([ATTEMPT] if each else [])), sent=COUNTS, heard=100.0)
+    assert missing(bound) == ([ATTEMPT] if len(named) >= 2 and not any(named[-2:]) else [])

@@ -37,7 +37,7 @@ from groundswell.orchestrator.adapters.postgres_library import PostgresLibrary
 from groundswell.orchestrator.adapters.reply_lease import LeaseLost, ReplyLease
 from groundswell.orchestrator.adapters.run import ReplyRoute
 from groundswell.orchestrator.domain import assistants
-from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.liveness import BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Placement
 from groundswell.orchestrator.handlers import drop_older_uploads, hear_progress
 from groundswell.orchestrator.settings import Settings
@@ -61,7 +61,8 @@ def build() -> Service:
     lease = ReplyLease(postgres, owner=_owner(), partitions=ORCHESTRATOR_REPLIES.partitions)
     workers = WorkerSigns()
     placement = Placement()
-    desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers, placement)
+    bound = BoundAttempts()
+    desk = Desk(ledger, partial(assistants.find, language_model=settings.model), workers, placement, bound)
     hearing = Hearing()
     adoption = Adoption(desk, ledger, lease, hearing, replies=(ORCHESTRATOR_REPLIES, ORCHESTRATOR_BULK_REPLIES))
     readiness = AnswerReadiness(settings.kafka, lambda: desk.is_open, postgres.check)
@@ -84,7 +85,8 @@ def build() -> Service:
         subscriptions=[
             subscribe(DOCUMENT_LIFECYCLE, partial(drop_older_uploads, uploads=library)),
             listen(
-                WORKER_PROGRESS, partial(hear_progress, workers=workers, placement=placement, send_copy=desk.send_copy)
+                WORKER_PROGRESS,
+                partial(hear_progress, workers=workers, placement=placement, bound=bound, send_copy=desk.send_copy),
             ),
         ],
         resources={"http": http, "postgres": Database(postgres), "reply partition": lease},
@@ -96,7 +98,7 @@ def build() -> Service:
             outbox.sweep,
             adoption.run,
             partial(replica.keep_lease, lease),
-            partial(replica.watch_workers, workers, hearing),
+            partial(replica.watch_workers, workers, bound, hearing),
             readiness.watch,
         ],
         before_drain=replica.drain,
@@ -170,8 +172,8 @@ class Replica:
                 log.info("sweep put off", reason=error.reason)
             await asyncio.sleep(SWEEP_EVERY_S)
 
-    async def watch_workers(self, workers: WorkerSigns, hearing: Hearing) -> None:
-        """Requests of a worker that fell silent go on elsewhere."""
+    async def watch_workers(self, workers: WorkerSigns, bound: BoundAttempts, hearing: Hearing) -> None:
+        """Requests of a worker that fell silent, or lost them, go on elsewhere."""
         looked = time.monotonic()
         while True:
             now = time.monotonic()
@@ -182,6 +184,9 @@ class Replica:
             for worker in workers.take_lost(now):
                 log.warning("worker lost", worker=worker)
                 self._desk.lose(worker)
+            for attempt in bound.take_missing(hearing.heard_until()):
+                log.warning("attempt lost", request_id=attempt.request_id, worker=attempt.worker)
+                self._desk.lose_attempt(attempt)
             await asyncio.sleep(LOOK_EVERY_S)
 
     async def drain(self) -> None:

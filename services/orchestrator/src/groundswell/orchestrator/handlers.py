@@ -28,7 +28,7 @@ from groundswell.common.topics import (
     RETRIEVE_PASSAGES,
     Reply,
 )
-from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.liveness import BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.openai_shapes import answer_object
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Question
@@ -77,11 +77,13 @@ async def hear_progress(
     *,
     workers: WorkerSigns,
     placement: Placement,
+    bound: BoundAttempts,
     send_copy: Callable[[Copy], None],
 ) -> None:
-    """A worker's sign of life, and its room, perhaps for what waits for another."""
+    """A worker's sign of life, what it runs, and its room, perhaps for what waits for another."""
     now = time.monotonic()
     workers.hear(message.payload.worker, now)
+    bound.hear(message.payload, sent=message.deadline - message.envelope.remaining_ms / 1000, heard=now)
     placement.hear(message.payload, now)
     for copy in placement.copies(now):
         send_copy(copy)

@@ -23,6 +23,7 @@ from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.following import ended_elsewhere
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run
 from groundswell.orchestrator.domain.ending import expire_anyway, give_up
+from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts
 from groundswell.orchestrator.domain.placement import Placement
 from groundswell.orchestrator.domain.question import Answer
 from groundswell.orchestrator.domain.request import advance
@@ -53,9 +54,12 @@ log = structlog.get_logger(__name__)
 class Carrier:
     """Carries requests of one replica, each in a task of its own."""
 
-    def __init__(self, ledger: RequestLedger, placement: Placement, control_within_s: float) -> None:
+    def __init__(
+        self, ledger: RequestLedger, placement: Placement, bound: BoundAttempts, control_within_s: float
+    ) -> None:
         self._ledger = ledger
         self._placement = placement
+        self._bound = bound
         self._control_within_s = control_within_s
 
     async def carry(self, run: Run, route: ReplyRoute, effects: Sequence[Effect] | None) -> None:
@@ -74,8 +78,7 @@ class Carrier:
                 end = give_up(run.state, "an internal error ended this request", time.time())
                 await self._break_off(run, end)
             finally:
-                run.begins(None)
-                self._placement.forget(question.request_id)
+                self._let_go(run)
 
     async def _break_off(self, run: Run, end: End) -> None:
         try:
@@ -121,8 +124,7 @@ class Carrier:
             await self._keep_prompt(run.state, effect)
         elif isinstance(effect, CancelAttempt):
             if effect.epoch is None:
-                run.begins(None)
-                self._placement.forget(run.state.request_id)
+                self._let_go(run)
             await self.control(route, handlers.cancelled(run.state, effect))
         elif isinstance(effect, BindAttempt):
             await self._bind(run, effect, route)
@@ -159,9 +161,17 @@ class Carrier:
     async def _bind(self, run: Run, effect: BindAttempt, route: ReplyRoute) -> None:
         doubled = run.copied or effect.doubled
         run.begins(None)
-        self._placement.bind(run.state.request_id, effect.worker)
+        state = run.state
+        self._placement.bind(state.request_id, effect.worker)
+        self._bound.bind(BoundAttempt(state.request_id, state.attempt, state.attempt_epoch, effect.worker), time.time())
         if doubled:
-            await self.control(route, handlers.bound(run.state, effect.worker))
+            await self.control(route, handlers.bound(state, effect.worker))
+
+    def _let_go(self, run: Run) -> None:
+        """Nobody is to run its newest attempt."""
+        run.begins(None)
+        self._placement.forget(run.state.request_id)
+        self._bound.forget(run.state.request_id)
 
     async def _bury(self, state: RequestState, effect: Bury, route: ReplyRoute) -> None:
         message = handlers.command(state, effect.command, route.partition)

@@ -23,12 +23,13 @@ from groundswell.orchestrator.adapters.carrier import CONTROL_WITHIN_S, Carrier
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run, RunStream
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.ending import give_up
-from groundswell.orchestrator.domain.liveness import WorkerSigns
+from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
 from groundswell.orchestrator.domain.resuming import Reply, is_of_superseded_attempt, resume
 from groundswell.orchestrator.domain.state import (
     Abandoned,
+    AttemptLost,
     Began,
     Effect,
     RequestState,
@@ -50,10 +51,11 @@ class Desk:
         find_assistant: Callable[[str], Assistant | None],
         workers: WorkerSigns,
         placement: Placement,
+        bound: BoundAttempts,
         *,
         control_within_s: float = CONTROL_WITHIN_S,
     ) -> None:
-        self._carrier = Carrier(ledger, placement, control_within_s)
+        self._carrier = Carrier(ledger, placement, bound, control_within_s)
         self._ledger = ledger
         self._find_assistant = find_assistant
         self._workers = workers
@@ -173,6 +175,12 @@ class Desk:
         for run in self._runs.values():
             # To all: its admission may lie in a mailbox.
             run.mailbox.put_nowait((WorkerLost(worker), current_carrier()))
+
+    def lose_attempt(self, attempt: BoundAttempt) -> None:
+        """Let a request go on elsewhere whose worker does not run it any more."""
+        run = self._runs.get(attempt.request_id)
+        if run is not None:
+            run.mailbox.put_nowait((AttemptLost(attempt), current_carrier()))
 
     async def drain(self, seconds: float) -> None:
         """Take no more questions and wait for those that run."""

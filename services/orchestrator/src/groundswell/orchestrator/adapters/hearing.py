@@ -4,9 +4,11 @@ Without that, a worker that nobody hears says nothing about the worker.
 """
 
 import asyncio
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from groundswell.common.bus.messages import Received
 from groundswell.common.contracts.answers import ReplyProbe
@@ -19,35 +21,46 @@ PROBE_EVERY_S = 1.0
 HEARD_WITHIN_S = 3.0
 
 
+@dataclass
+class _Watched:
+    since_s: float
+    back_s: float = -math.inf
+    """When the newest probe that came back was sent."""
+
+
 class Hearing:
     """Of all partitions that are being watched. Times are seconds of this process's monotonic clock."""
 
     def __init__(self) -> None:
-        self._sent_s: dict[tuple[str, int], float] = {}
-        """When the newest probe that came back was sent, by topic and partition."""
+        self._watched: dict[tuple[str, int], _Watched] = {}
+        """By topic and partition."""
 
     def can_hear(self, now: float) -> bool:
         """Whether a recent probe has come back from each partition."""
-        return all(now - sent_s <= HEARD_WITHIN_S for sent_s in self._sent_s.values())
+        return all(now - max(each.since_s, each.back_s) <= HEARD_WITHIN_S for each in self._watched.values())
+
+    def heard_until(self) -> float:
+        """What lay on any partition at that time has been heard; minus infinity if that cannot be known."""
+        return min((each.back_s for each in self._watched.values()), default=-math.inf)
 
     def hear(self, message: Received[ReplyProbe], owner: str) -> None:
         """Take a probe that came back; that of another owner, before or after this one, says nothing."""
-        at = message.origin.topic, message.origin.partition
-        if message.payload.owner == owner and at in self._sent_s:
-            self._sent_s[at] = max(self._sent_s[at], message.payload.sent_s)
+        watched = self._watched.get((message.origin.topic, message.origin.partition))
+        if watched is not None and message.payload.owner == owner:
+            watched.back_s = max(watched.back_s, message.payload.sent_s)
 
     @contextmanager
     def watching(self, route: ReplyRoute, *topics: Reply) -> Iterator[None]:
         """Probe the route's partition of each topic for as long as the block runs."""
-        watched = {(topic.physical_name, route.partition): time.monotonic() for topic in topics}
-        self._sent_s |= watched
+        watched = {(topic.physical_name, route.partition): _Watched(time.monotonic()) for topic in topics}
+        self._watched |= watched
         probing = asyncio.create_task(_probe(route, topics))
         try:
             yield
         finally:
             probing.cancel()
             for at in watched:
-                self._sent_s.pop(at, None)
+                self._watched.pop(at, None)
 
 
 async def _probe(route: ReplyRoute, topics: tuple[Reply, ...]) -> None:

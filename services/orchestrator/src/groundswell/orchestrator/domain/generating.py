@@ -16,7 +16,9 @@ from groundswell.common.contracts.moderation import TextBlocked, TextCleared
 from groundswell.orchestrator.domain.citing import cite
 from groundswell.orchestrator.domain.ending import CONTENT_FILTER, end, expire
 from groundswell.orchestrator.domain.gathering import generation_command
+from groundswell.orchestrator.domain.liveness import BoundAttempt
 from groundswell.orchestrator.domain.state import (
+    AttemptLost,
     BindAttempt,
     Bury,
     CancelAttempt,
@@ -34,7 +36,7 @@ from groundswell.orchestrator.domain.windows import all_cleared, next_window, ta
 MAX_LOSSES = 3
 LOST_PART = "part of the answer was lost on its way"
 
-OfWorker: TypeAlias = TokensGenerated | AnswerCompleted | GenerationFailed | GenerationStopped
+OfWorker: TypeAlias = TokensGenerated | AnswerCompleted | GenerationFailed | GenerationStopped | BoundAttempt
 OfAttempt: TypeAlias = OfWorker | GenerationAdmitted | GenerationRefused
 
 
@@ -114,6 +116,13 @@ def take_stop(state: RequestState, message: GenerationStopped, now: float) -> St
 def take_loss(state: RequestState, message: WorkerLost, now: float) -> Step:
     """Its worker is gone, whatever it did last."""
     if state.worker != message.worker or state.completed is not None:
+        return state, []
+    return _lose(state, now)
+
+
+def take_attempt_loss(state: RequestState, message: AttemptLost, now: float) -> Step:
+    """Its worker lost it, or could not say how it ended."""
+    if not _of_bound_attempt(state, message.attempt) or state.completed is not None:
         return state, []
     return _lose(state, now)
 

@@ -1,9 +1,16 @@
-"""Which workers are lost: admitted an attempt, then fell silent while this process could hear."""
+"""What is lost: workers that fell silent while this process could hear, and attempts that living workers do not run."""
 
-from groundswell.common.ids import WorkerId
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from groundswell.common.contracts.generation import WorkerProgressed
+from groundswell.common.ids import RequestId, WorkerId
 
 LOST_AFTER_S = 5.0
 """Workers speak once a second."""
+UNNAMED_REPORTS = 2
+ADMITTED_FOR_S = 2.0
+"""Longer than the clocks of a worker, the broker and this process differ, as they are told from each other."""
 
 
 class WorkerSigns:
@@ -36,3 +43,68 @@ class WorkerSigns:
         for worker in lost:
             del self._heard[worker]
         return lost
+
+
+@dataclass(frozen=True)
+class BoundAttempt:
+    """The attempt of a request that a worker admitted; `epoch` is of the owner that began it."""
+
+    request_id: RequestId
+    attempt: int
+    epoch: int
+    worker: WorkerId
+
+
+@dataclass
+class _Watched:
+    attempt: BoundAttempt
+    admitted_s: float
+    unnamed: int = 0
+    missing_since: float | None = None
+
+
+class BoundAttempts:
+    """Which admitted attempts their workers no longer name among those that they run.
+
+    A worker publishes how an attempt ended before it stops naming it. So once everything has been heard that lay on the
+    reply partitions when such a report came, either its end was among that, or nobody will ever say it.
+    """
+
+    def __init__(self) -> None:
+        self._watched: dict[WorkerId, dict[RequestId, _Watched]] = {}
+
+    def bind(self, attempt: BoundAttempt, now: float) -> None:
+        """Watch the attempt instead of any before it. `now` is wall-clock seconds, not before its admission."""
+        known = self._watched.get(attempt.worker, {}).get(attempt.request_id)
+        if known is None or known.attempt != attempt:
+            self.forget(attempt.request_id)
+            self._watched.setdefault(attempt.worker, {})[attempt.request_id] = _Watched(attempt, now)
+
+    def forget(self, request_id: RequestId) -> None:
+        """The request has ended, or goes on elsewhere."""
+        for worker, watched in list(self._watched.items()):
+            watched.pop(request_id, None)
+            if not watched:
+                del self._watched[worker]
+
+    def hear(self, report: WorkerProgressed, *, sent: float, heard: float) -> None:
+        """`sent` in wall-clock seconds, since a report may come long after; `heard` on the monotonic clock."""
+        watched = self._watched.get(report.worker)
+        if not watched:
+            return
+        named = {(running.request_id, running.attempt) for running in report.running}
+        for each in watched.values():
+            if (each.attempt.request_id, each.attempt.attempt) in named:
+                each.unnamed, each.missing_since = 0, None
+            elif sent >= each.admitted_s + ADMITTED_FOR_S:
+                each.unnamed += 1
+                if each.unnamed == UNNAMED_REPORTS:
+                    each.missing_since = heard
+
+    def take_missing(self, heard_until: float) -> Iterator[BoundAttempt]:
+        """Those that are lost, each once, if all replies were heard that were there at `heard_until` (monotonic)."""
+        for watched in list(self._watched.values()):
+            for each in list(watched.values()):
+                if each.missing_since is not None and each.missing_since < heard_until:
+                    self.forget(each.attempt.request_id)
+                    yield each.attempt

@@ -23,6 +23,7 @@ from groundswell.common.contracts.retrieval import NoPassagesFound, PassagesRetr
 from groundswell.orchestrator.domain import ending, gathering, generating
 from groundswell.orchestrator.domain.state import (
     Abandoned,
+    AttemptLost,
     Began,
     DeadlinePassed,
     Input,
@@ -62,6 +63,7 @@ _TAKE: dict[type, Callable[[RequestState, Any, float], Step]] = {
     GenerationFailed: generating.take_failure,
     GenerationStopped: generating.take_stop,
     WorkerLost: generating.take_loss,
+    AttemptLost: generating.take_attempt_loss,
     CommandFailed: ending.fail,
     CommandExpired: ending.expire,
     DeadlinePassed: ending.expire,

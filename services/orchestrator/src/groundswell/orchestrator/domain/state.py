@@ -10,6 +10,7 @@ from groundswell.common.contracts.retrieval import Passage, RetrievePassages
 from groundswell.common.ids import RequestId, WorkerId
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.citing import Citing, without_model_marks
+from groundswell.orchestrator.domain.liveness import BoundAttempt
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.windows import Windows
 
@@ -97,11 +98,18 @@ class WorkerLost:
 
 
 @dataclass(frozen=True)
+class AttemptLost:
+    """The worker lives, but does not run what it admitted."""
+
+    attempt: BoundAttempt
+
+
+@dataclass(frozen=True)
 class Superseded:
     """Another replica carries the request on: this one did not renew its lease in time."""
 
 
-Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned | WorkerLost | Superseded
+Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned | WorkerLost | AttemptLost | Superseded
 Stage: TypeAlias = Literal["accepted", "generating", "ended"]
 
 
