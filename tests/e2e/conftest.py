@@ -42,11 +42,11 @@ ROUNDS = int(os.environ.get("SOAK_ROUNDS") or 1)
 
 
 def pytest_report_header() -> str:
-    return f"soak: seeds {SEED} to {SEED + ROUNDS - 1}; again with make soak SEED={SEED} ROUNDS={ROUNDS}"
+    return f"seeds {SEED} to {SEED + ROUNDS - 1}; again with SOAK_SEED={SEED} SOAK_ROUNDS={ROUNDS}"
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """The seed of a long fault run stands in the name of its test."""
+    """The seed of a test's random choices stands in its name."""
     if "seed" in metafunc.fixturenames:
         metafunc.parametrize("seed", range(SEED, SEED + ROUNDS), ids=lambda seed: f"seed{seed}")
 

@@ -5,6 +5,7 @@ import json
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from random import Random
 from typing import Any
 
 import httpx
@@ -83,6 +84,12 @@ class Client:
                 self.done += 1
             elif line.startswith("data: "):
                 self.events.append(json.loads(line.removeprefix("data: ")))
+
+
+@pytest.fixture
+def chance(seed: int, request: pytest.FixtureRequest) -> Random:
+    """What a test leaves to chance: the same for the same test and seed."""
+    return Random(f"{request.node.name} {seed}")
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 import json
 import os
 import signal
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from random import Random
 from typing import Any
 
 import httpx
@@ -12,14 +14,20 @@ import pytest
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(200)]
 
-LONG = " ".join(f"word{number}" for number in range(150))
-ENDLESS = " ".join(f"word{number}" for number in range(2000))
+
+def words(count: int) -> str:
+    return " ".join(f"word{number}" for number in range(count))
+
+
+LONG, ENDLESS = words(150), words(2000)
 RUNNING = "groundswell_running_attempts"
 SLOTS = 8
 """Of a generator, by default."""
 PATIENT_S = 60
 IMPATIENT_S = 4
 """Less than the long answer takes."""
+LATEST_S = 1.5
+"""Into the streams, for what breaks them: by then none is over."""
 
 
 def state(stack: Any, request_id: str, key: str) -> dict[str, Any]:
@@ -38,14 +46,27 @@ def in_the_middle(clients: list[Any]) -> bool:
     return all(client.text and not client.over for client in clients)
 
 
+def in_a_moment(chance: Random) -> None:
+    """Some time later, while what was under way still is."""
+    time.sleep(chance.uniform(0, LATEST_S))
+
+
 @pytest.mark.parametrize("victim", ["generator", "moderator", "retriever", "kafka", "postgres"])
 def test_every_accepted_request_ends_once_although_something_is_killed(
-    stack: Any, victim: str, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
+    stack: Any, victim: str, chance: Random, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:
     key = stack.key_for(f"conserved-{victim}")
-    patient = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(3)]
+    patient = [
+        ask_beside(
+            f"{number} {words(chance.randint(120, 200))}",
+            key,
+            groundswell={"deadline_s": PATIENT_S, "tier": chance.choice(["interactive", "standard"])},
+        )
+        for number in range(chance.randint(2, 5))
+    ]
     impatient = ask_beside(LONG, key, groundswell={"deadline_s": IMPATIENT_S})
-    wait_until(lambda: in_the_middle(patient), what="three streams under way")
+    wait_until(lambda: in_the_middle(patient), what="streams under way")
+    in_a_moment(chance)
     just_accepted = ask_beside("Is there anything?", key, model="docs-qa", groundswell={"deadline_s": PATIENT_S})
     wait_until(lambda: just_accepted.status, what="a question accepted")
     stack.kill(victim)
@@ -62,13 +83,18 @@ def test_every_accepted_request_ends_once_although_something_is_killed(
 
 
 def test_a_generator_that_drains_hands_its_answer_to_the_other_without_a_gap(
-    stack: Any, ask_beside: Callable[..., Any], lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
+    stack: Any,
+    chance: Random,
+    ask_beside: Callable[..., Any],
+    lie_on: Callable[[str], list[Any]],
+    wait_until: Callable[..., Any],
 ) -> None:
     stack.native("scale", "generator", "2")
     wait_until(lambda: stack.is_ready("generator", 2), what="two generators", within_s=60)
     key = stack.key_for("handed-back")
     client = ask_beside(LONG, key, groundswell={"deadline_s": 60})
     wait_until(lambda: in_the_middle([client]), what="a stream under way")
+    in_a_moment(chance)
     [busy] = [pid for pid, running in stack.metric("generator", RUNNING).items() if running]
     os.kill(busy, signal.SIGTERM)
 
@@ -143,13 +169,14 @@ def test_a_request_that_kills_whoever_runs_it_costs_itself_only(
 
 
 def test_requests_of_a_killed_orchestrator_are_carried_on_to_their_end(
-    stack: Any, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
+    stack: Any, chance: Random, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:
     key = stack.key_for("orphaned")
     patient = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(2)]
     impatient = ask_beside(LONG, key, groundswell={"deadline_s": IMPATIENT_S})
     clients = [*patient, impatient]
     wait_until(lambda: in_the_middle(clients), what="three streams under way")
+    in_a_moment(chance)
     stack.kill("orchestrator")
     wait_until(lambda: all(client.over for client in clients), what="the connections end")
     assert all(client.endings == [] for client in clients)
@@ -167,9 +194,9 @@ def test_requests_of_a_killed_orchestrator_are_carried_on_to_their_end(
 
 
 def test_a_client_whose_replica_died_gets_its_one_answer_by_asking_again_with_the_same_key(
-    stack: Any, lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
+    stack: Any, chance: Random, lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
 ) -> None:
-    key = stack.key_for("asked-again")
+    key, once = stack.key_for("asked-again"), f"{chance.getrandbits(64):x}"
     body = {
         "model": "null",
         "messages": [{"role": "user", "content": LONG}],
@@ -179,13 +206,14 @@ def test_a_client_whose_replica_died_gets_its_one_answer_by_asking_again_with_th
     def ask() -> httpx.Response:
         with stack.http(key) as http:
             answer: httpx.Response = http.post(
-                "/v1/chat/completions", json=body, headers={"Idempotency-Key": "once"}, timeout=PATIENT_S
+                "/v1/chat/completions", json=body, headers={"Idempotency-Key": once}, timeout=PATIENT_S
             )
         return answer
 
     with ThreadPoolExecutor(1) as asker:
         first = asker.submit(ask)
         wait_until(lambda: sum(stack.metric("generator", RUNNING).values()), what="an attempt that runs")
+        in_a_moment(chance)
         stack.kill("orchestrator")
         with pytest.raises(httpx.HTTPError):
             first.result()
@@ -201,11 +229,16 @@ def test_a_client_whose_replica_died_gets_its_one_answer_by_asking_again_with_th
 
 
 def test_clients_of_a_replica_that_was_only_slow_get_one_text_from_its_adopter(
-    stack: Any, ask_beside: Callable[..., Any], lie_on: Callable[[str], list[Any]], wait_until: Callable[..., Any]
+    stack: Any,
+    chance: Random,
+    ask_beside: Callable[..., Any],
+    lie_on: Callable[[str], list[Any]],
+    wait_until: Callable[..., Any],
 ) -> None:
     key = stack.key_for("slow")
     clients = [ask_beside(f"{number} {LONG}", key, groundswell={"deadline_s": PATIENT_S}) for number in range(3)]
     wait_until(lambda: in_the_middle(clients), what="three streams under way")
+    in_a_moment(chance)
     [slow] = [record.pid for record in stack.of("orchestrator")]
     os.kill(slow, signal.SIGSTOP)
     try:
