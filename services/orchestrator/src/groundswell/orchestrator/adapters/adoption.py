@@ -45,10 +45,11 @@ class Adoption:
     async def open_own(self, bus: Bus) -> tuple[PartitionReader, ReplyRoute]:
         """Read on where the former owner of the own partition ended; positions settle before the first question."""
         self._bus = bus
+        self._lease.begin_beating()  # reading what lies there may take longer than a lease lives
         held = Lease(self._lease.partition, self._lease.epoch)
         orphans = await self._ledger.adopt(self._ownership(held))
         reader, route, heard = await self._take_over(bus, held, orphans)
-        self._carry_on(orphans, heard, route)
+        await self._carry_on(orphans, heard, route)
         return reader, route
 
     async def hear(self, reader: PartitionReader, route: ReplyRoute) -> None:
@@ -86,15 +87,17 @@ class Adoption:
         try:
             orphans = await self._ledger.adopt(self._ownership(held))
             reader, route, heard = await self._take_over(bus, held, orphans)
-            reading = asyncio.create_task(self.hear(reader, route))
+            reading: asyncio.Task[None] | None = None
             try:
-                going_on: set[asyncio.Task[None]] = set(self._carry_on(orphans, heard, route))
+                going_on = await self._carry_on(orphans, heard, route)
+                reading = asyncio.create_task(self.hear(reader, route))
                 while going_on and not reading.done():
                     await asyncio.wait({reading, *going_on}, return_when=asyncio.FIRST_COMPLETED)
                     going_on = {task for task in going_on if not task.done()}
             finally:
                 await reader.stop()
-                await reading
+                if reading is not None:
+                    await reading
         except Unavailable as error:
             log.warning("adoption broke off; it is tried again", partition=held.partition, reason=error.reason)
         finally:
@@ -138,11 +141,16 @@ class Adoption:
             wanted=lambda message: _is_marker(message) or message.envelope.correlation_id in wanted,
         )
 
-    def _carry_on(
+    async def _carry_on(
         self, orphans: Sequence[Orphan], found: Sequence[Received[Any]], route: ReplyRoute
-    ) -> list[asyncio.Task[None]]:
-        tasks = [self._desk.adopt(orphan.question, _heard_by(orphan, found), route) for orphan in orphans]
-        return [task for task in tasks if task is not None]
+    ) -> set[asyncio.Task[None]]:
+        """To be done before what comes next is heard: it would find no request that waits for it."""
+        tasks = set[asyncio.Task[None]]()
+        for orphan in orphans:
+            if (task := self._desk.adopt(orphan.question, _heard_by(orphan, found), route)) is not None:
+                tasks.add(task)
+            await asyncio.sleep(0)  # all of them at once may take longer than a lease lives without a beat
+        return tasks
 
     def _ownership(self, held: Lease) -> Ownership:
         return Ownership(owner=self._lease.owner, epoch=held.epoch, partition=held.partition)

@@ -103,6 +103,7 @@ class ReplyLease:
         self._beat_s = beat_s
         self._expiry_s = expiry_s
         self._held: Lease | None = None
+        self._beating: asyncio.Task[None] | None = None
 
     @property
     def partition(self) -> int:
@@ -140,8 +141,17 @@ class ReplyLease:
             cursor = await connection.execute(_BEAT, {"owner": self.owner})
             return mine in [Lease(row["partition"], row["epoch"]) for row in await cursor.fetchall()]
 
+    def begin_beating(self) -> asyncio.Task[None]:
+        """Beat from now on until closed. The task raises LeaseLost."""
+        if self._beating is None:
+            self._beating = asyncio.create_task(self._beat())
+        return self._beating
+
     async def keep(self) -> None:
         """Beat until cancelled. Raises LeaseLost. While the server is away nobody can take the lease either."""
+        await self.begin_beating()
+
+    async def _beat(self) -> None:
         while True:
             heed_cancel()
             try:
@@ -156,6 +166,9 @@ class ReplyLease:
 
     async def close(self) -> None:
         """Give the partition back. Without the server it lapses by itself."""
+        if self._beating is not None:
+            self._beating.cancel()
+            await asyncio.gather(self._beating, return_exceptions=True)
         held, self._held = self._held, None
         if held is not None:
             await self.give_back(held)
