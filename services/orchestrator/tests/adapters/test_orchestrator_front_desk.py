@@ -409,7 +409,8 @@ async def test_a_question_whose_worker_is_lost_goes_on_and_hears_no_more_of_the_
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups")
     await bench.clears(TextRole.ANSWER)
-    bench.desk.lose(WORKER)
+    assert bench.desk.lose(WorkerId("worker-2")) == 0
+    assert bench.desk.lose(WORKER) == 1
     await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
     assert bench.publisher.payloads(GenerateAnswer)[1].prefix_token_ids == (1,)
     await bench.says(CommandFailed(command="GenerateAnswer", reason="of the first attempt"), attempt=1)

@@ -8,7 +8,13 @@ from hypothesis import strategies as st
 
 from groundswell.common.contracts.generation import RunningAttempt, WorkerProgressed
 from groundswell.common.ids import RequestId, WorkerId
-from groundswell.orchestrator.domain.liveness import ADMITTED_FOR_S, BoundAttempt, BoundAttempts, WorkerSigns
+from groundswell.orchestrator.domain.liveness import (
+    ADMITTED_FOR_S,
+    BoundAttempt,
+    BoundAttempts,
+    SilentWorker,
+    WorkerSigns,
+)
 
 ONE, TWO = WorkerId("one"), WorkerId("two")
 ATTEMPT = BoundAttempt(RequestId("req_1"), 2, 7, ONE)
@@ -22,26 +28,52 @@ def listening(now: float = 0.0) -> WorkerSigns:
     return signs
 
 
+def report(*running: BoundAttempt, worker: WorkerId = ONE, draining: bool = False) -> WorkerProgressed:
+    named = tuple(
+        RunningAttempt(request_id=each.request_id, attempt=each.attempt, completion_tokens=0) for each in running
+    )
+    return WorkerProgressed(worker=worker, models=("null",), slots=8, running=named, waiting=0, draining=draining)
+
+
+def silent(signs: WorkerSigns, now: float) -> list[WorkerId]:
+    return [each.worker for each in signs.take_silent(now)]
+
+
 def test_who_speaks_is_not_lost_and_who_fell_silent_is_once() -> None:
     signs = listening()
     signs.hear(ONE, 0.0)
     signs.hear(TWO, 0.0)
     signs.hear(TWO, 4.0)
-    assert signs.take_lost(4.9) == []
-    assert signs.take_lost(5.0) == [ONE]
-    assert signs.take_lost(5.1) == []
+    assert silent(signs, 4.9) == []
+    assert silent(signs, 5.0) == [ONE]
+    assert silent(signs, 5.1) == []
     signs.hear(ONE, 6.0)
-    assert set(signs.take_lost(11.0)) == {ONE, TWO}
+    assert set(silent(signs, 11.0)) == {ONE, TWO}
+
+
+def test_who_said_at_last_that_it_drains_and_runs_nothing_had_drained() -> None:
+    for last, had_drained in (
+        (report(draining=True), True),
+        (report(ATTEMPT, draining=True), False),
+        (report(draining=False), False),
+    ):
+        signs = listening()
+        signs.hear_progress(report(draining=True), 0.0)
+        signs.hear_progress(last, 1.0)
+        signs.hear(ONE, 2.0)  # what it said before may come later, from another topic
+        assert signs.take_silent(6.9) == []
+        assert signs.take_silent(7.0) == [SilentWorker(ONE, had_drained)]
+        assert signs.take_silent(99.0) == []
 
 
 def test_nobody_is_lost_while_kafka_is_away_or_only_just_back() -> None:
     signs = listening()
     signs.hear(ONE, 0.0)
     signs.listen(1.0, can_hear=False)
-    assert signs.take_lost(100.0) == []
+    assert silent(signs, 100.0) == []
     signs.listen(100.0, can_hear=True)
-    assert signs.take_lost(104.9) == []
-    assert signs.take_lost(105.0) == [ONE]
+    assert silent(signs, 104.9) == []
+    assert silent(signs, 105.0) == [ONE]
 
 
 @given(st.lists(st.floats(0.0, 4.9), max_size=30))
@@ -50,15 +82,8 @@ def test_a_worker_that_speaks_often_enough_is_never_lost(pauses: list[float]) ->
     signs.hear(ONE, now)
     for pause in pauses:
         now += pause
-        assert signs.take_lost(now) == []
+        assert silent(signs, now) == []
         signs.hear(ONE, now)
-
-
-def report(*running: BoundAttempt, worker: WorkerId = ONE) -> WorkerProgressed:
-    named = tuple(
-        RunningAttempt(request_id=each.request_id, attempt=each.attempt, completion_tokens=0) for each in running
-    )
-    return WorkerProgressed(worker=worker, models=("null",), slots=8, running=named, waiting=0)
 
 
 def missing(bound: BoundAttempts, heard_until: float = math.inf) -> list[BoundAttempt]:

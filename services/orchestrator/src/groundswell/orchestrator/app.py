@@ -181,9 +181,10 @@ class Replica:
             stalled = now - looked > LOOK_EVERY_S + STALL_S
             workers.listen(now, can_hear=hearing.can_hear(now) and not stalled)
             looked = now
-            for worker in workers.take_lost(now):
-                log.warning("worker lost", worker=worker)
-                self._desk.lose(worker)
+            for silent in workers.take_silent(now):
+                lost = self._desk.lose(silent.worker)
+                if lost or not silent.had_drained:
+                    log.warning("worker lost", worker=silent.worker, requests=lost)
             for attempt in bound.take_missing(hearing.heard_until()):
                 log.warning("attempt lost", request_id=attempt.request_id, worker=attempt.worker)
                 self._desk.lose_attempt(attempt)

@@ -82,7 +82,7 @@ async def hear_progress(
 ) -> None:
     """A worker's sign of life, what it runs, and its room, perhaps for what waits for another."""
     now = time.monotonic()
-    workers.hear(message.payload.worker, now)
+    workers.hear_progress(message.payload, now)
     bound.hear(message.payload, sent=message.deadline - message.envelope.remaining_ms / 1000, heard=now)
     placement.hear(message.payload, now)
     for copy in placement.copies(now):

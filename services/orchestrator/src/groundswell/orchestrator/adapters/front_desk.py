@@ -169,12 +169,14 @@ class Desk:
         if copy.request_id in self._runs:
             self._runs[copy.request_id].copies.put_nowait(copy.partition)
 
-    def lose(self, worker: WorkerId) -> None:
-        """Let every request that the worker runs go on elsewhere."""
+    def lose(self, worker: WorkerId) -> int:
+        """Let every request that the worker runs go on elsewhere; returns how many are known."""
         self._placement.lose(worker)
         for run in self._runs.values():
             # To all: its admission may lie in a mailbox.
             run.mailbox.put_nowait((WorkerLost(worker), current_carrier()))
+        states = [run.state for run in self._runs.values()]
+        return sum(state.worker == worker and state.completed is None for state in states)
 
     def lose_attempt(self, attempt: BoundAttempt) -> None:
         """Let a request go on elsewhere whose worker does not run it any more."""

@@ -13,6 +13,14 @@ ADMITTED_FOR_S = 2.0
 """Longer than the clocks of a worker, the broker and this process differ, as they are told from each other."""
 
 
+@dataclass(frozen=True)
+class SilentWorker:
+    """`had_drained`: it went in order, after it had said that it runs nothing and takes nothing more."""
+
+    worker: WorkerId
+    had_drained: bool
+
+
 class WorkerSigns:
     """When each worker was last heard. Times are seconds of one monotonic clock, given by the caller.
 
@@ -22,10 +30,19 @@ class WorkerSigns:
     def __init__(self, lost_after_s: float = LOST_AFTER_S) -> None:
         self._lost_after_s = lost_after_s
         self._heard: dict[WorkerId, float] = {}
+        self._drained: set[WorkerId] = set()
         self._listening_since: float | None = None
 
     def hear(self, worker: WorkerId, now: float) -> None:
         self._heard[worker] = now
+
+    def hear_progress(self, report: WorkerProgressed, now: float) -> None:
+        """Take a worker's report. One that drains and runs nothing has perhaps said its last."""
+        self.hear(report.worker, now)
+        if report.draining and not report.running:
+            self._drained.add(report.worker)
+        else:
+            self._drained.discard(report.worker)
 
     def listen(self, now: float, *, can_hear: bool) -> None:
         """Say whether what workers say arrives here at present."""
@@ -34,15 +51,17 @@ class WorkerSigns:
         elif self._listening_since is None:
             self._listening_since = now
 
-    def take_lost(self, now: float) -> list[WorkerId]:
+    def take_silent(self, now: float) -> list[SilentWorker]:
         """Workers that have been silent for too long, each once: one that speaks again is heard again."""
         if self._listening_since is None:
             return []
         since = self._listening_since
-        lost = [worker for worker, heard in self._heard.items() if now - max(heard, since) >= self._lost_after_s]
-        for worker in lost:
+        silent = [worker for worker, heard in self._heard.items() if now - max(heard, since) >= self._lost_after_s]
+        found = [SilentWorker(worker, had_drained=worker in self._drained) for worker in silent]
+        for worker in silent:
             del self._heard[worker]
-        return lost
+            self._drained.discard(worker)
+        return found
 
 
 @dataclass(frozen=True)
