@@ -13,7 +13,7 @@ from typing import TypeVar
 import psutil
 import pytest
 
-from groundswell.native import ports, stack, supervision
+from groundswell.native import ports, scaling, stack, supervision
 from groundswell.native.control import ask, supervisor_pid
 from groundswell.native.errors import NotRunningError, StackError
 from groundswell.native.layout import Home
@@ -26,16 +26,24 @@ pytestmark = pytest.mark.connected
 T = TypeVar("T")
 
 STAYS = """
-import pathlib, signal, sys, time
-name, journal = sys.argv[1:]
+import http.server, json, os, pathlib, signal, sys
+name, home = sys.argv[1], pathlib.Path(sys.argv[2])
+code = 503 if (home / "loading").exists() else 200
+class Ready(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(code)
+        self.end_headers()
+    def log_message(self, *_): pass
+server = http.server.HTTPServer(("127.0.0.1", 0), Ready)
+told = {"service": name, "pid": os.getpid(), "port": server.server_address[1], "instance": name}
+(home / "run" / f"{name}-{os.getpid()}.json").write_text(json.dumps(told))
 def leave(*_):
-    with open(journal, "a") as file:
+    with open(home / "journal", "a") as file:
         file.write(name + "\\n")
-    sys.exit(0)
+    os._exit(0)
 signal.signal(signal.SIGTERM, leave)
 print(name, "started", flush=True)
-while True:
-    time.sleep(0.05)
+server.serve_forever()
 """
 SERVES = """
 import http.server, os, socket
@@ -82,18 +90,27 @@ def test_services_stop_before_components(home: Home) -> None:
 def test_copies_follow_the_number_and_those_that_leave_drain(home: Home) -> None:
     _start(home, _stays("worker", home))
     _until_started(home, "worker")
-    assert len(stack.scale(home, "worker", 3)) == 3
-    _until(lambda: (home.logs / "worker.log").read_text().count("started") == 3)
-    assert len(stack.scale(home, "worker", 1)) == 1
+    assert len(_scale(home, 3)) == 3
+    assert len(_scale(home, 1)) == 1
     assert (home.path / "journal").read_text().split() == ["worker", "worker"]
 
 
 def test_a_service_scaled_to_none_runs_again_when_it_is_scaled_up(home: Home) -> None:
     _start(home, _stays("worker", home))
     _until_started(home, "worker")
-    assert stack.scale(home, "worker", 0) == []
+    assert _scale(home, 0) == []
     assert stack.restart(home, "worker") == []
-    assert len(stack.scale(home, "worker", 2)) == 2
+    assert len(_scale(home, 2)) == 2
+
+
+def test_what_is_not_ready_leaves_before_what_is(home: Home) -> None:
+    _start(home, _stays("worker", home))
+    first = _until(lambda: _scale(home, 1))
+    (home.path / "loading").touch()
+    ask(home, "set", name="worker", options={"numprocesses": 3}, waiting=True)
+    _until(lambda: (home.logs / "worker.log").read_text().count("started") == 3)
+    assert _scale(home, 1) == first
+    assert pids(home, "worker") == first
 
 
 def test_a_restart_replaces_every_process(home: Home) -> None:
@@ -146,7 +163,7 @@ def test_commands_to_a_stopped_stack_say_so(home: Home) -> None:
     with pytest.raises(NotRunningError, match="make up"):
         ask(home, "list")
     with pytest.raises(StackError, match="start the stack"):
-        stack.scale(home, "worker", 2)
+        _scale(home, 2)
 
 
 def test_a_wait_that_takes_too_long_names_the_log_and_its_end(home: Home) -> None:
@@ -161,8 +178,12 @@ def _start(home: Home, *programs: Program) -> None:
         supervision.start(home, Programs(programs=programs))
 
 
+def _scale(home: Home, copies: int) -> list[int]:
+    return scaling.scale(home, "worker", copies, tell=print)
+
+
 def _stays(name: str, home: Home, *, component: bool = False) -> Program:
-    return _program(name, STAYS, name, str(home.path / "journal"), component=component)
+    return _program(name, STAYS, name, str(home.path), component=component)
 
 
 def _program(

@@ -10,12 +10,13 @@ import shlex
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
 from circus import logger  # type: ignore[import-untyped]
 from circus.arbiter import Arbiter  # type: ignore[import-untyped]
+from circus.commands.base import Command  # type: ignore[import-untyped]
 from circus.sockets import CircusSocket  # type: ignore[import-untyped]
 from circus.stream import FileStream  # type: ignore[import-untyped]
 from circus.util import configure_logger  # type: ignore[import-untyped]
@@ -59,6 +60,21 @@ class StackWatcher(Watcher):  # type: ignore[misc]
         if process is not None and self.stream_redirector is not None:
             self.stream_redirector.remove_redirections(process)
         super().reap_process(pid, status)
+
+    def leave_first(self, pids: Collection[int]) -> None:
+        """Of too many processes circus ends the oldest: these are the oldest from now on."""
+        for pid in self.processes.keys() & set(pids):
+            self.processes[pid].started = 0
+
+
+class LeaveFirst(Command):  # type: ignore[misc]
+    """Says which processes of a program leave before others, once fewer are wanted."""
+
+    name = "leave-first"
+    properties = ("name", "pids")
+
+    def execute(self, arbiter: Arbiter, props: dict[str, Any]) -> None:
+        self._get_watcher(arbiter, props["name"]).leave_first(props["pids"])
 
 
 def watcher_for(program: Program, home: Home) -> StackWatcher:

@@ -1,31 +1,38 @@
 """Whether everything that a stack is meant to run is there and ready."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 
 from groundswell.native.errors import NotReadyError
 from groundswell.native.layout import Home
 from groundswell.native.program import Program, load
-from groundswell.native.status import Record, ask_ready, bring_back, status
+from groundswell.native.status import Record, ask_ready, bring_back, processes
 
 DEATHS_TO_GIVE_UP = 5
 
 
 class Completeness:
-    """Asks about one start. A service that dies again and again ends the wait early instead of using up its time."""
+    """Asks about one start. A service that dies again and again ends the wait early instead of using up its time.
 
-    def __init__(self, home: Home) -> None:
+    `only` asks about one service; processes in `without` do not count, as they are about to end.
+    """
+
+    def __init__(self, home: Home, *, only: str | None = None, without: Collection[int] = ()) -> None:
         self._home = home
+        self._only = only
+        self._without = frozenset(without)
         self._seen: defaultdict[str, set[int]] = defaultdict(set)
 
     def lacking(self) -> dict[str, str]:
         """Program names with what they lack. Raises NotReadyError for one that does not stay alive or is not to run."""
-        now = status(self._home)
         wanted = load(self._home.programs_file)
-        require_copies(wanted.programs)
-        self._count_deaths(now.processes, wanted.programs)
-        lacking = shortcomings(wanted.programs, now.processes)
-        if not lacking and wanted.http_port is not None and (missing := ask_ready(wanted.http_port)):
+        programs = [program for program in wanted.programs if self._only in (None, program.name)]
+        require_copies(programs)
+        records = [record for record in processes(self._home, programs) if record.pid not in self._without]
+        self._count_deaths(records, programs)
+        lacking = shortcomings(programs, records)
+        front_door = wanted.http_port if self._only is None else None
+        if not lacking and front_door is not None and (missing := ask_ready(front_door)):
             lacking["orchestrator"] = _said(missing)
         return lacking
 

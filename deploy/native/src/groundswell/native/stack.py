@@ -1,12 +1,10 @@
-"""A whole stack on one machine: up, down, reset, scale, restart. Components alone are a stack without services."""
+"""A whole stack on one machine: up, down, reset, restart. Components alone are a stack without services."""
 
 import asyncio
 import json
-import os
 import shutil
-import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from groundswell.native import components, database, ports, postgres, services, supervision
@@ -14,12 +12,12 @@ from groundswell.native.completeness import Completeness
 from groundswell.native.components import Addresses
 from groundswell.native.control import ask, supervisor_pid
 from groundswell.native.layout import Home, exclusive
-from groundswell.native.program import Program, Programs, load, save
+from groundswell.native.program import Programs, load
 from groundswell.native.settings import StackSettings
 from groundswell.native.status import Record, Status, pids, require_service, status
 from groundswell.native.waiting import wait_for
 
-__all__ = ["Record", "Started", "Status", "down", "reset", "restart", "scale", "status", "up", "up_components"]
+__all__ = ["Record", "Started", "Status", "down", "reset", "restart", "status", "up", "up_components"]
 
 COMPONENTS_TIMEOUT_S = 90.0
 SERVICES_TIMEOUT_S = 180.0
@@ -139,41 +137,6 @@ def reset(home: Home) -> None:
     postgres.remove(home)
     ports.release(home)
     shutil.rmtree(home.path, ignore_errors=True)
-
-
-def scale(home: Home, service: str, copies: int) -> list[int]:
-    """Runs that many processes of a service; those that leave drain first. Returns the process ids."""
-    program = require_service(home, service)
-    services.require_scalable(program, copies)
-    _remember(home, program.model_copy(update={"copies": copies}))
-    has_fewer_threads = services.share_threads(home, service, copies)
-    before = pids(home, service)
-    ask(home, "set", OPERATION_TIMEOUT_S, name=service, options={"numprocesses": copies}, waiting=True)
-    if copies:
-        # circus stops for good what had nothing to start, as in a restart of no copies
-        ask(home, "start", OPERATION_TIMEOUT_S, name=service, match="simple", waiting=True)
-    if has_fewer_threads:
-        _replace(home, service, before)
-    return pids(home, service)
-
-
-def _replace(home: Home, service: str, outdated: list[int]) -> None:
-    """Drains these processes one after the other, each once another one can do its work; new ones take their place."""
-    for pid in outdated:
-        wait_for(lambda pid=pid: _lacks_another(home, service, pid), home, SERVICES_TIMEOUT_S, service)  # type: ignore[misc]
-        with suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGTERM)
-
-
-def _lacks_another(home: Home, service: str, pid: int) -> dict[str, str]:
-    others = [record for record in status(home).processes if record.service == service and record.pid != pid]
-    return {} if any(record.ready for record in others) else {service: "no other process is ready"}
-
-
-def _remember(home: Home, changed: Program) -> None:
-    wanted = load(home.programs_file)
-    programs = tuple(changed if program.name == changed.name else program for program in wanted.programs)
-    save(home, wanted.model_copy(update={"programs": programs}))
 
 
 def restart(home: Home, service: str) -> list[int]:

@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import psutil
@@ -66,22 +67,26 @@ def status(home: Home) -> Status:
     if pid is None:
         return Status(home=home.path, running=False, supervisor_pid=None, http=None, processes=())
     wanted = load(home.programs_file)
-    told = run_files(home)
-    answers = component_answers(home, [program.name for program in wanted.programs if program.component])
-    records = [
-        _record(home, program, process, told.get(process), answers)
-        for program in wanted.programs
-        for process in pids(home, program.name)
-    ]
     http = f"http://127.0.0.1:{wanted.http_port}" if wanted.http_port else None
     return Status(
         home=home.path,
         running=True,
         supervisor_pid=pid,
         http=http,
-        processes=tuple(records),
+        processes=tuple(processes(home, wanted.programs)),
         stopped=tuple(program.name for program in wanted.programs if program.copies == 0),
     )
+
+
+def processes(home: Home, programs: Sequence[Program]) -> list[Record]:
+    """The processes of these programs, those of one program oldest first."""
+    told = run_files(home)
+    answers = component_answers(home, [program.name for program in programs if program.component])
+    return [
+        _record(home, program, process, told.get(process), answers)
+        for program in programs
+        for process in pids(home, program.name)
+    ]
 
 
 def bring_back(service: str) -> str:
@@ -109,6 +114,8 @@ def run_files(home: Home) -> dict[int, RunFile]:
 
 def component_answers(home: Home, names: list[str]) -> dict[str, bool]:
     """Whether each local component answers now."""
+    if not names:
+        return {}
     where = components.addresses(_settings_of(home), ports.read(home))
     return {name: question() for name, question in components.readiness(where).items() if name in names}
 

@@ -1,5 +1,7 @@
 """What `status` and `components` show to a person."""
 
+from collections.abc import Sequence
+
 from rich.table import Table
 
 from groundswell.native import components, ports, postgres
@@ -25,6 +27,14 @@ def _cells(record: Record) -> tuple[str, ...]:
     state = "ready" if record.ready else f"waits for {describe(record.missing)}"
     memory = f"{record.rss_bytes / 1e6:.0f} MB"
     return record.service, str(record.pid), str(record.port or ""), memory, f"{record.uptime_s:.0f} s", state
+
+
+def of_scaled(service: str, ready: Sequence[int], copies: int) -> str:
+    """What runs after a scale; only what is ready counts."""
+    listed = f" ({', '.join(map(str, ready))})" if ready else ""
+    missing = copies - len(ready)
+    rest = f"; {missing} not ready yet: `groundswell status` says why" if missing > 0 else ""
+    return f"{service}: {len(ready)} running{listed}{rest}"
 
 
 def of_components(settings: StackSettings) -> Table | str:

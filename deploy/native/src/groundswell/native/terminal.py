@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from groundswell.native import components, demo, doctor, models, services, stack, tables
+from groundswell.native import components, demo, doctor, models, scaling, services, stack, tables
 from groundswell.native import settings as stack_settings
 from groundswell.native.errors import StackError
 
@@ -66,10 +66,14 @@ def show_status(as_json: AsJson = False) -> None:
 @app.command()
 def scale(service: str, copies: int) -> None:
     """Run that many processes of a service."""
-    pids = stack.scale(stack_settings.load().home, service, copies)
-    typer.echo(f"{service}: {len(pids)} running ({', '.join(map(str, pids)) or 'none'})")
+    pids = scaling.scale(stack_settings.load().home, service, copies, _remark)
+    typer.echo(tables.of_scaled(service, pids, copies))
     if idle := services.idle_copies(service, copies):
-        typer.echo(f"note: {idle}", err=True)
+        _remark(f"note: {idle}")
+
+
+def _remark(line: str) -> None:
+    typer.echo(line, err=True)
 
 
 @app.command()
