@@ -35,6 +35,8 @@ from groundswell.common.topics import Command
 
 MAX_ATTEMPTS = 3
 FIRST_BACKOFF_S = 0.2
+LONGEST_BACKOFF_S = 2.0
+"""Before it is spread."""
 SESSION_S = 10.0
 
 log = structlog.get_logger(__name__)
@@ -251,7 +253,8 @@ class Work:
 
 def backoff_s(failures: int) -> float:
     """Seconds until the next try: doubled each time, and spread, so that not all that failed comes at once."""
-    return FIRST_BACKOFF_S * 2.0 ** (failures - 1) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads, guards nothing
+    doubled = FIRST_BACKOFF_S * 2.0 ** min(failures - 1, 16)
+    return min(doubled, LONGEST_BACKOFF_S) * random.uniform(0.5, 1.5)  # noqa: S311 - spreads, guards nothing
 
 
 @contextmanager
@@ -275,9 +278,12 @@ def observed(message: Received[Any], started_ns: int | None = None) -> Iterator[
 
 async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:
     """Repeat `attempt` until what it needs is there: the record that caused it stays uncommitted meanwhile."""
+    failures = 0
     while True:
         try:
             return await attempt()
         except Overloaded as overload:
-            log.info("waiting", reason=overload.reason, retry_after_s=overload.retry_after_s)
-            await asyncio.sleep(overload.retry_after_s)
+            failures += 1
+            wait_s = overload.retry_after_s + backoff_s(failures)
+            log.info("waiting", reason=overload.reason, retry_after_s=wait_s)
+            await asyncio.sleep(wait_s)

@@ -12,6 +12,7 @@ from functools import partial
 import structlog
 
 from groundswell.common.bus.messages import Outgoing
+from groundswell.common.bus.work import backoff_s
 from groundswell.common.contracts.generation import GenerateAnswer
 from groundswell.common.contracts.message import CommandFailed
 from groundswell.common.errors import Overloaded, Rejected, Unavailable
@@ -43,7 +44,6 @@ from groundswell.orchestrator.domain.state import (
 )
 from groundswell.orchestrator.ports import RequestLedger
 
-STORE_RETRY_S = 0.5
 LOOK_EVERY_S = 0.25
 CONTROL_WITHIN_S = 5.0
 """How long an end waits for a broker that is away, to send its cancels."""
@@ -185,13 +185,15 @@ class Carrier:
 
     async def _publish(self, route: ReplyRoute, until: float, outgoing: Outgoing) -> None:
         """Publish, through an outage of the broker until the request's deadline. Raises Unavailable then."""
+        failures = 0
         while True:
             try:
                 return await route.bus.publisher.publish(outgoing)
             except Unavailable:
-                if time.time() >= until:
+                if (left_s := until - time.time()) <= 0:
                     raise
-                await asyncio.sleep(STORE_RETRY_S)
+                failures += 1
+                await asyncio.sleep(min(backoff_s(failures), left_s))
 
     async def control(self, route: ReplyRoute, outgoing: Outgoing) -> None:
         """Publish what the end of a request does not depend on: a broker that is away costs a few seconds at most."""
@@ -219,13 +221,15 @@ class Carrier:
 
     async def _recorded(self, state: RequestState, answer: Answer) -> Answer:
         """The terminal answer that the ledger holds: ours, or that of who was first."""
+        failures = 0
         while True:
             try:
                 recorded = await self._ledger.finish(state.request_id, answer, epoch=state.epoch)
                 return recorded or await ended_elsewhere(self._ledger, state.request_id)
             except Unavailable as error:
                 log.warning("terminal state not recorded yet", reason=error.reason)
-                await asyncio.sleep(STORE_RETRY_S)
+                failures += 1
+                await asyncio.sleep(backoff_s(failures))
 
     def _first_text(self, state: RequestState, effect: Release) -> None:
         if effect.start == 0:
