@@ -25,11 +25,11 @@ def lines(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     handlers, level = root.handlers[:], root.level
     stream = io.StringIO()
     monkeypatch.setattr(sys, "stderr", stream)
-    configure_logging("bench", "INFO")
-    structlog.configure(cache_logger_on_first_use=False)
-    yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
+    with log_context():
+        configure_logging("bench", "INFO")
+        structlog.configure(cache_logger_on_first_use=False)
+        yield lambda: [json.loads(line) for line in stream.getvalue().splitlines()]
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
     root.handlers[:] = handlers
     root.setLevel(level)
 

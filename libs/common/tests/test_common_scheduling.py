@@ -170,6 +170,34 @@ def test_a_slot_is_kept_for_interactive_work_and_no_other_is(
     assert worker.held().total() >= min(slots - 1, slots * turns)
 
 
+ARRIVALS = st.lists(st.tuples(TIERS, COSTS, st.floats(0, 2 * PATIENCE_S), st.integers(0, 2)), max_size=60)
+
+
+@given(slots=st.integers(1, 4), arrivals=ARRIVALS)
+def test_whoever_finds_a_free_slot_is_served_as_if_it_had_waited(
+    slots: int, arrivals: list[tuple[Tier, int, float, int]]
+) -> None:
+    waits, at_once, now = Slots[int](slots), Slots[int](slots), 0.0
+    held: list[int] = []
+    for key, (tier, cost, seconds, ends) in enumerate(arrivals):
+        now += seconds
+        waits.push(key, tier=tier, deadline=FAR, since=now, cost=cost)
+        if not at_once.take(key, tier, now, cost=cost):
+            at_once.push(key, tier=tier, deadline=FAR, since=now, cost=cost)
+        elif waits.grant(now) != key:
+            pytest.fail("the one that came is the one that has it")
+        else:
+            held.append(key)
+        for ended in held[:ends]:
+            waits.release(ended)
+            at_once.release(ended)
+        del held[:ends]
+        while (granted := waits.grant(now)) is not None:
+            assert at_once.grant(now) == granted
+            held.append(granted)
+        assert at_once.grant(now) is None
+
+
 def test_interactive_work_waits_for_no_bulk_that_holds_the_other_slots() -> None:
     slots: Slots[str] = Slots(3)
     for name, tier in {"b1": Tier.BULK, "b2": Tier.BULK, "b3": Tier.BULK}.items():

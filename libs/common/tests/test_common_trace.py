@@ -128,12 +128,11 @@ TRACE_PARENTS = st.one_of(
 def test_a_carrier_means_what_w3c_says(traceparent: str, more: dict[str, str]) -> None:
     carrier = {"traceparent": traceparent, **more}
     meant = trace.get_current_span(propagate.extract(carrier)).get_span_context()
-    with span("here", carrier=carrier) as here:
+    with span("here", carrier=carrier):
         if meant.is_valid:
             assert current_trace_id() == f"{meant.trace_id:032x}"
         if meant.is_valid and not meant.trace_flags.sampled:
-            assert here.get_span_context() == meant, "nothing is recorded"
-            assert current_carrier() == carrier
+            assert current_carrier() == carrier, "there is no span of ours that it could name"
             with span("inside"):
                 assert current_carrier()["traceparent"] == traceparent
     assert current_trace_id() is None

@@ -80,6 +80,12 @@ class TurnQueue(Generic[K]):
         line.moved = max(line.moved, self._level + entry.cost / line.weight)
         return entry.key
 
+    def serve(self, tier: Tier, now: float, *, cost: float = 1) -> None:
+        """Count the turn of one that comes while nobody waits, as push and pop would."""
+        line = self._due([self._lines[tier]])
+        line.moved = max(line.moved, self._level + cost / line.weight)
+        line.waits_since = now
+
     def pop_beside(self, tier: Tier, now: float) -> K | None:
         """The first key of `tier`, which costs the tier no turn; None if none waits there."""
         line = self._lines[tier]
@@ -141,6 +147,16 @@ class Slots(Generic[K]):
         """See TurnQueue.push."""
         self._waiting.push(key, tier=tier, deadline=deadline, since=since, cost=cost)
         self._tiers[key] = tier
+
+    def take(self, key: K, tier: Tier, now: float, *, cost: float = 1) -> bool:
+        """Let `key` have a slot at once, if one is free for it and nobody waits. Whether it has."""
+        if not self.free or self._waiting or not (self._left_for_others or tier is Tier.INTERACTIVE):
+            return False
+        if self._left_for_others:
+            self._waiting.serve(tier, now, cost=cost)
+        self._tiers[key] = tier
+        self._count(key, 1)
+        return True
 
     def grant(self, now: float) -> K | None:
         """The key that has a free slot from now on, until its release; None if nobody may have one."""

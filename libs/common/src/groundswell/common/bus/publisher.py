@@ -16,7 +16,7 @@ from groundswell.common.bus.envelope import LONGEST_REMAINING_MS, Envelope, RawH
 from groundswell.common.bus.messages import Outgoing
 from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.telemetry import names
-from groundswell.common.telemetry.names import Attribute
+from groundswell.common.telemetry.names import Attribute, labelled
 from groundswell.common.telemetry.tracing import producer_span
 from groundswell.common.topics import CLOCK
 
@@ -77,13 +77,7 @@ class Publisher:
         """
         now = time.time()
         envelope = self._envelope(message, now)
-        attributes: dict[str, str | int] = {
-            Attribute.MESSAGE_TYPE: envelope.type,
-            Attribute.TENANT: envelope.tenant,
-            Attribute.TIER: envelope.tier.value,
-            Attribute.ATTEMPT: envelope.attempt,
-        }
-        with producer_span(message.topic, attributes) as trace:
+        with producer_span(message.topic, lambda: _attributes(envelope)) as trace:
             payload = message.payload.model_dump_json().encode()
             wait_s = min(max(message.deadline - now, SHORTEST_WAIT_S), LONGEST_WAIT_S)
             value, claim = await self.claims.check_in(message.topic, message.message_id, payload, within_s=wait_s)
@@ -147,7 +141,7 @@ class Publisher:
 
     def _learn(self, topic: str, started: float, record: RecordMetadata) -> None:
         finished = time.time()
-        names.PUBLISH_SECONDS.labels(topic).observe(finished - started)
+        labelled(names.PUBLISH_SECONDS, topic).observe(finished - started)
         if record.timestamp is not None and record.timestamp_type == LOG_APPEND_TIME:
             self._clock.observe(started, finished, record.timestamp)
 
@@ -202,6 +196,15 @@ class Publisher:
 
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(f"Kafka at {self._bootstrap}: {type(error).__name__}")
+
+
+def _attributes(envelope: Envelope) -> dict[str, str | int]:
+    return {
+        Attribute.MESSAGE_TYPE: envelope.type,
+        Attribute.TENANT: envelope.tenant,
+        Attribute.TIER: envelope.tier.value,
+        Attribute.ATTEMPT: envelope.attempt,
+    }
 
 
 async def _send(

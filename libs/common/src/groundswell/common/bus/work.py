@@ -29,7 +29,7 @@ from groundswell.common.errors import Overloaded, Rejected
 from groundswell.common.ids import MessageId
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
-from groundswell.common.telemetry.names import Attribute
+from groundswell.common.telemetry.names import Attribute, labelled
 from groundswell.common.telemetry.tracing import batch_span, consumer_span
 from groundswell.common.topics import Command
 
@@ -241,14 +241,14 @@ class Work:
         tier = message.envelope.tier.value
         self._count("handled", tier)
         seconds = max(0, time.time_ns() - started_ns) / 1e9
-        names.HANDLING_SECONDS.labels(self._consumption.topic.name, tier).observe(seconds)
+        labelled(names.HANDLING_SECONDS, self._consumption.topic.name, tier).observe(seconds)
 
     def _measure_wait(self, record: Record, message: Received[Any]) -> None:
         seconds = max(0.0, time.time() - self._context.clock.to_local_s(record.timestamp))
-        names.WAIT_SECONDS.labels(self._consumption.topic.name, message.envelope.tier.value).observe(seconds)
+        labelled(names.WAIT_SECONDS, self._consumption.topic.name, message.envelope.tier.value).observe(seconds)
 
     def _count(self, outcome: str, tier: str = "") -> None:
-        names.MESSAGES_HANDLED.labels(self._consumption.topic.name, tier, outcome).inc()
+        labelled(names.MESSAGES_HANDLED, self._consumption.topic.name, tier, outcome).inc()
 
 
 def backoff_s(failures: int) -> float:
@@ -261,7 +261,16 @@ def backoff_s(failures: int) -> float:
 def observed(message: Received[Any], started_ns: int | None = None) -> Iterator[None]:
     """Logs and spans inside belong to `message`; the span began at `started_ns` (Unix time), if that was before."""
     envelope = message.envelope
-    attributes: dict[str, str | int] = {
+    with (
+        log_context(correlation_id=envelope.correlation_id, tenant=envelope.tenant, tier=envelope.tier.value),
+        consumer_span(message.origin.topic, envelope.trace, lambda: _attributes(message), started_ns),
+    ):
+        yield
+
+
+def _attributes(message: Received[Any]) -> dict[str, str | int]:
+    envelope = message.envelope
+    return {
         Attribute.MESSAGE_TYPE: envelope.type,
         Attribute.TENANT: envelope.tenant,
         Attribute.TIER: envelope.tier.value,
@@ -269,11 +278,6 @@ def observed(message: Received[Any], started_ns: int | None = None) -> Iterator[
         Attribute.PARTITION: message.origin.partition,
         Attribute.OFFSET: message.origin.offset,
     }
-    with (
-        log_context(correlation_id=envelope.correlation_id, tenant=envelope.tenant, tier=envelope.tier.value),
-        consumer_span(message.origin.topic, envelope.trace, attributes, started_ns),
-    ):
-        yield
 
 
 async def until_done(attempt: Callable[[], Awaitable[T]]) -> T:

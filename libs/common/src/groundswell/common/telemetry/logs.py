@@ -7,8 +7,11 @@ its message only where such text cannot be in it.
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
+from types import MappingProxyType
 
 import structlog
 
@@ -19,13 +22,15 @@ _WHILE_KAFKA_STARTS = ("Unable connect to", "Group Coordinator Request failed", 
 """What its client repeats ten times a second while the broker comes up; the process says once what it waits for."""
 
 Event = structlog.typing.EventDict
+# One variable for all, where structlog's contextvars have one for each field: it is set for every message.
+_fields: ContextVar[Mapping[str, str | int]] = ContextVar("groundswell-log-fields", default=MappingProxyType({}))
 QUOTES_NOTHING = (GroundswellError, ConnectionError, ImportError, AttributeError, TypeError, NotImplementedError)
 
 
 def configure_logging(service: str, level: str) -> None:
     """Send our own and the libraries' records through one JSON renderer."""
     shared: list[structlog.typing.Processor] = [
-        structlog.contextvars.merge_contextvars,
+        _add_fields,
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         _add_trace,
@@ -51,23 +56,42 @@ def configure_logging(service: str, level: str) -> None:
         wrapper_class=structlog.stdlib.BoundLogger,
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(service=service)
+    bind_log(service=service)
 
 
-@contextmanager
-def log_context(**fields: str | int) -> Iterator[None]:
+@dataclass(slots=True)
+class LogContext(AbstractContextManager[None]):
+    """See `log_context`."""
+
+    fields: Mapping[str, str | int]
+    token: Token[Mapping[str, str | int]] | None = None
+
+    def __enter__(self) -> None:
+        self.token = _fields.set({**_fields.get(), **self.fields})
+
+    def __exit__(self, *_: object) -> None:
+        if self.token is not None:
+            _fields.reset(self.token)
+
+
+def bind_log(**fields: str | int) -> None:
+    """Every record of this task carries `fields` from now on."""
+    _fields.set({**_fields.get(), **fields})
+
+
+def log_context(**fields: str | int) -> LogContext:
     """Every record inside carries `fields`."""
-    before = structlog.contextvars.bind_contextvars(**fields)
-    try:
-        yield
-    finally:
-        structlog.contextvars.reset_contextvars(**before)
+    return LogContext(fields)
 
 
 def _without_repetition(record: logging.LogRecord) -> bool:
     return not (
         record.name.startswith("aiokafka") and any(phrase in record.getMessage() for phrase in _WHILE_KAFKA_STARTS)
     )
+
+
+def _add_fields(_logger: object, _method: str, event: Event) -> Event:
+    return {**_fields.get(), **event}
 
 
 def _add_trace(_logger: object, _method: str, event: Event) -> Event:

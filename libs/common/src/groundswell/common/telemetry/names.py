@@ -4,12 +4,16 @@ Labels come from an allow-list: never a user, a tenant or an id.
 """
 
 from enum import StrEnum
+from functools import cache
+from typing import TypeVar
 
 from prometheus_client import Counter, Gauge, Histogram
 
 ALLOWED_LABELS = frozenset(
     {"topic", "tier", "outcome", "stage", "model", "rule", "reason", "method", "route", "status"}
 )
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)
 COUNTS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048)
@@ -25,6 +29,12 @@ def _gauge(name: str, meaning: str, *labels: str) -> Gauge:
 
 def _histogram(name: str, meaning: str, *labels: str, buckets: tuple[float, ...] = SECONDS) -> Histogram:
     return Histogram(f"groundswell_{name}", meaning, _allowed(labels), buckets=buckets)
+
+
+@cache
+def labelled(metric: M, *labels: str) -> M:
+    """As `metric.labels`, which takes a lock and makes strings of its arguments each time."""
+    return metric.labels(*labels)
 
 
 def _allowed(labels: tuple[str, ...]) -> tuple[str, ...]:

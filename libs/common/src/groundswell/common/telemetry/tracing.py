@@ -4,9 +4,10 @@ Spans carry ids and the type of an error, never its message: that may quote a pr
 """
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import NamedTuple
+from contextvars import ContextVar, Token
+from dataclasses import dataclass
 
 from opentelemetry import context as otel
 from opentelemetry import propagate, trace
@@ -15,15 +16,19 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBased
-from opentelemetry.trace import Link, NonRecordingSpan, Span, SpanContext, SpanKind, StatusCode
+from opentelemetry.trace import Link, Span, SpanKind, StatusCode
 
 from groundswell.common.telemetry.names import Attribute
 
 EXPORT_EVERY_MS = 500
 
+Attributes = Callable[[], Mapping[str, str | int]]
+"""Of a span: asked for only if it is recorded, which is seldom."""
+
 _tracer = trace.get_tracer("groundswell")
-_UNSAMPLED = re.compile("00-([0-9a-f]{32})-([0-9a-f]{16})-00")
-_CARRIER = otel.create_key("groundswell-carrier")
+_UNRECORDED = re.compile("00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-00")
+_unrecorded: ContextVar[Mapping[str, str] | None] = ContextVar("groundswell-unrecorded", default=None)
+"""The headers of the trace that this is in, if nobody records it: most are such, and OpenTelemetry's way is long."""
 
 
 def configure_tracing(service: str, endpoint: str | None) -> TracerProvider:
@@ -47,17 +52,23 @@ def tracer_provider(service: str, endpoint: str | None) -> TracerProvider:
     return provider
 
 
+def producer_span(destination: str, attributes: Attributes) -> AbstractContextManager[dict[str, str]]:
+    """A span for one publish; the context is the headers that carry it."""
+    if (unrecorded := _unrecorded.get()) is not None:
+        return nullcontext(dict(unrecorded))
+    return _publishing(destination, attributes)
+
+
 @contextmanager
-def producer_span(destination: str, attributes: Mapping[str, str | int]) -> Iterator[dict[str, str]]:
-    """A span for one publish; yields the headers that carry it."""
-    with _span(f"{destination} publish", SpanKind.PRODUCER, attributes=_messaging(destination, attributes)):
+def _publishing(destination: str, attributes: Attributes) -> Iterator[dict[str, str]]:
+    with _span(f"{destination} publish", SpanKind.PRODUCER, attributes=lambda: _messaging(destination, attributes())):
         yield current_carrier()
 
 
 def consumer_span(
     destination: str,
     carrier: Mapping[str, str],
-    attributes: Mapping[str, str | int],
+    attributes: Attributes,
     started_ns: int | None = None,
 ) -> AbstractContextManager[Span]:
     """A span for handling one record, child of the span that published it.
@@ -68,7 +79,7 @@ def consumer_span(
         f"{destination} process",
         SpanKind.CONSUMER,
         carrier=carrier,
-        attributes=_messaging(destination, attributes),
+        attributes=lambda: _messaging(destination, attributes()),
         started_ns=started_ns,
     )
 
@@ -78,8 +89,12 @@ def batch_span(destination: str, carriers: Iterable[Mapping[str, str]]) -> Itera
     """A span for handling records together, linked to the spans that published them: it is a child of none."""
     contexts = [trace.get_current_span(propagate.extract(carrier)).get_span_context() for carrier in carriers]
     links = [Link(context) for context in contexts if context.is_valid]
-    attributes = _messaging(destination, {Attribute.BATCH_SIZE: len(contexts)})
-    with _span(f"{destination} process", SpanKind.CONSUMER, attributes=attributes, links=links) as current:
+    with _span(
+        f"{destination} process",
+        SpanKind.CONSUMER,
+        attributes=lambda: _messaging(destination, {Attribute.BATCH_SIZE: len(contexts)}),
+        links=links,
+    ) as current:
         yield current
 
 
@@ -92,9 +107,8 @@ def span(
 
 def current_carrier() -> dict[str, str]:
     """The current span as headers, to go on from later."""
-    known = otel.get_value(_CARRIER)
-    if isinstance(known, _Carrier) and known.span is trace.get_current_span():
-        return dict(known.headers)
+    if (unrecorded := _unrecorded.get()) is not None:
+        return dict(unrecorded)
     carrier: dict[str, str] = {}
     propagate.inject(carrier)
     return carrier
@@ -102,6 +116,8 @@ def current_carrier() -> dict[str, str]:
 
 def current_trace_id() -> str | None:
     """32 hex digits, or None outside a trace."""
+    if (unrecorded := _unrecorded.get()) is not None:
+        return unrecorded["traceparent"].split("-")[1]
     context = trace.get_current_span().get_span_context()
     return f"{context.trace_id:032x}" if context.is_valid else None
 
@@ -115,21 +131,23 @@ def _span(
     kind: SpanKind,
     *,
     carrier: Mapping[str, str] | None = None,
-    attributes: Mapping[str, str | int] | None = None,
+    attributes: Attributes = dict,
     links: Iterable[Link] = (),
     started_ns: int | None = None,
 ) -> AbstractContextManager[Span]:
-    context = _context_of(carrier) if carrier is not None else otel.get_current()
-    parent = trace.get_current_span(context)
-    if _is_unsampled(parent):
-        # None of its trace is recorded, here or further on: it stands for the span that there would be.
-        return nullcontext(parent) if carrier is None else _inside(context, parent)
+    if carrier is None and _unrecorded.get() is not None:
+        return nullcontext(trace.INVALID_SPAN)
+    if carrier is not None and len(carrier) == 1 and _UNRECORDED.fullmatch(carrier.get("traceparent", "")):
+        return _Unrecorded(carrier)
+    context = propagate.extract(carrier) if carrier is not None else otel.get_current()
+    if _is_unsampled(trace.get_current_span(context)):
+        return _Unrecorded(carrier or current_carrier())
     return _recorded(
         _tracer.start_as_current_span(
             name,
             context=context,
             kind=kind,
-            attributes=attributes,
+            attributes=attributes(),
             links=list(links),
             start_time=started_ns,
             record_exception=False,
@@ -138,39 +156,36 @@ def _span(
     )
 
 
-class _Carrier(NamedTuple):
-    span: Span
-    headers: Mapping[str, str]
-
-
-def _context_of(carrier: Mapping[str, str]) -> otel.Context:
-    """As propagate.extract has it; what is not sampled, for a tenth of the time."""
-    plain = _UNSAMPLED.fullmatch(carrier.get("traceparent", "")) if len(carrier) == 1 else None
-    if plain is None:
-        return propagate.extract(carrier)
-    parent = NonRecordingSpan(SpanContext(int(plain[1], 16), int(plain[2], 16), is_remote=True))
-    return trace.set_span_in_context(parent, otel.Context({_CARRIER: _Carrier(parent, carrier)}))
-
-
 def _is_unsampled(parent: Span) -> bool:
     context = parent.get_span_context()
     return context.is_valid and not context.trace_flags.sampled
 
 
-@contextmanager
-def _inside(context: otel.Context, parent: Span) -> Iterator[Span]:
-    token = otel.attach(context)
-    try:
-        yield parent
-    finally:
-        otel.detach(token)
+@dataclass(slots=True)
+class _Unrecorded(AbstractContextManager[Span]):
+    """Inside of a trace that nobody records: no span is made, here or further on."""
+
+    carrier: Mapping[str, str]
+    token: "Token[Mapping[str, str] | None] | None" = None
+
+    def __enter__(self) -> Span:
+        self.token = _unrecorded.set(self.carrier)
+        return trace.INVALID_SPAN
+
+    def __exit__(self, *_: object) -> None:
+        if self.token is not None:
+            _unrecorded.reset(self.token)
 
 
 @contextmanager
 def _recorded(started: AbstractContextManager[Span]) -> Iterator[Span]:
-    with started as current:
-        try:
-            yield current
-        except Exception as error:
-            current.set_status(StatusCode.ERROR, type(error).__name__)
-            raise
+    outer = _unrecorded.set(None)
+    try:
+        with started as current:
+            try:
+                yield current
+            except Exception as error:
+                current.set_status(StatusCode.ERROR, type(error).__name__)
+                raise
+    finally:
+        _unrecorded.reset(outer)

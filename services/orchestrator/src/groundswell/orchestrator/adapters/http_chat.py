@@ -3,11 +3,11 @@
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
-import structlog
 from fastapi import APIRouter, Request
 from opentelemetry import trace
 from starlette.responses import Response
 
+from groundswell.common.telemetry.logs import bind_log
 from groundswell.common.telemetry.names import Attribute
 from groundswell.orchestrator.adapters.http_bodies import read_json_body
 from groundswell.orchestrator.adapters.http_chat_body import parse_chat_body
@@ -33,7 +33,7 @@ async def post_chat(request: Request, caller: AnyCaller, door: FrontDoor) -> Res
     """Accept a question and answer it, whole or as a stream."""
     body = parse_chat_body(await read_json_body(request, door.limits.body_bytes))
     question = question_from(body, caller, key_of(request), door)
-    structlog.contextvars.bind_contextvars(request_id=question.request_id)
+    bind_log(request_id=question.request_id)
     trace.get_current_span().set_attribute(Attribute.REQUEST_ID, question.request_id)
     headers: dict[str, str] = {"x-request-id": question.request_id}
     stream: AnswerStream

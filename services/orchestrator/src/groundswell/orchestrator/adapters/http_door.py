@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Annotated
 
-import structlog
 from fastapi import Depends, Request
 from opentelemetry import trace
 
+from groundswell.common.telemetry.logs import bind_log
 from groundswell.common.telemetry.names import Attribute
 from groundswell.orchestrator.adapters.http_errors import ApiError
 from groundswell.orchestrator.domain.assistants import Assistant
@@ -53,7 +53,7 @@ async def _caller(request: Request) -> Caller:
     caller = await the_door(request).keys.authenticate(secret) if len(secret) <= LONGEST_KEY else None
     if caller is None:
         raise _unauthorized("This API key is not known here, or was revoked. Ask your operator for one.")
-    structlog.contextvars.bind_contextvars(tenant=caller.team, key=caller.key)
+    bind_log(tenant=caller.team, key=caller.key)
     trace.get_current_span().set_attribute(Attribute.TENANT, caller.team)
     return caller
 
