@@ -331,6 +331,13 @@ async def test_a_request_that_was_accepted_before_is_not_begun_again(bench: Benc
     assert bench.desk.running == len(bench.publisher.payloads(CheckText)) == 1
 
 
+async def test_a_request_that_another_replica_accepted_before_is_not_begun_here(bench: Bench) -> None:
+    bench.ledger.accepted = [REQUEST]
+    with pytest.raises(AlreadyAccepted):
+        await bench.desk.accept(question("null"))
+    assert bench.desk.running == 0
+
+
 async def test_a_question_that_a_broker_does_not_take_until_its_deadline_is_expired(bench: Bench) -> None:
     bench.publisher.refuses = {CheckText: Unavailable("Kafka: away")}
     [answer] = await everything(await bench.desk.accept(question(within_s=0.1)))
@@ -363,11 +370,15 @@ async def test_a_client_is_told_the_end_even_if_it_cannot_be_recorded(bench: Ben
     await until(lambda: bench.desk.running == 0)
 
 
-async def test_a_draining_desk_takes_nothing_more_and_waits_for_what_runs(bench: Bench) -> None:
+async def test_a_draining_desk_takes_nothing_more_and_waits_for_what_runs_and_knows_it_when_asked_again(
+    bench: Bench,
+) -> None:
     stream = await bench.desk.accept(question())
     draining = asyncio.create_task(bench.desk.drain(30.0))
     await until(lambda: not bench.desk.is_open)
     with pytest.raises(Unavailable):
+        await bench.desk.accept(replace(question(), request_id=RequestId("req_000000000000000000000002")))
+    with pytest.raises(AlreadyAccepted):
         await bench.desk.accept(question())
     await bench.desk.cancel(REQUEST)
     await draining

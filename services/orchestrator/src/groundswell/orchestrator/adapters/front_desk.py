@@ -83,6 +83,8 @@ class Desk:
 
     async def accept(self, question: Question) -> RunStream:
         """See FrontDesk.accept."""
+        if question.request_id in self._runs:  # asked again, perhaps of a desk that takes nothing new
+            raise AlreadyAccepted(question.request_id)
         route, assistant = self._route, self._find_assistant(question.model)
         if route is None:
             raise Unavailable("the platform is starting or stopping", retry_after_s=2.0)
