@@ -90,7 +90,7 @@ def test_a_person_reads_why_a_process_is_not_ready(home: Home) -> None:
 
 def test_a_service_scaled_to_none_is_shown_with_what_brings_it_back(home: Home) -> None:
     now = Status(home=home.path, running=True, supervisor_pid=1, http=None, processes=(), stopped=("moderator",))
-    assert "scaled to 0: groundswell scale moderator 1" in _shown(now)
+    assert "scaled to 0: .venv/bin/groundswell scale moderator 1" in _shown(now)
     assert not now.ready
 
 

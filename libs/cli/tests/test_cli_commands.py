@@ -10,6 +10,8 @@ from typing import Any
 
 import pytest
 
+from groundswell.cli.invocation import command
+
 DOCUMENT: dict[str, Any] = {
     "id": "doc_1",
     "object": "document",
@@ -77,7 +79,8 @@ def test_failed_documents_are_listed_with_their_reason(stocked: Any, groundswell
 
 
 def test_no_documents_yet_says_what_to_do(platform: Any, groundswell: Any) -> None:
-    assert "groundswell ingest" in groundswell("documents", "ls").out
+    assert f"`{command()} ingest PATH`" in groundswell("documents", "ls").out
+    assert f"`{command()} documents ls`" in groundswell("documents", "ls", "--source", "nope").out
 
 
 def test_show_prints_the_text_alone_on_standard_output(stocked: Any, groundswell: Any) -> None:
@@ -146,8 +149,8 @@ def test_json_is_one_document_and_nothing_else(stocked: Any, groundswell: Any, a
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["foo"], "error: No such command 'foo'; see `groundswell --help`"),
-        (["ask"], "error: Missing argument 'QUESTION'; see `groundswell ask --help`"),
+        (["foo"], f"error: No such command 'foo'; see `{command()} --help`"),
+        (["ask"], f"error: Missing argument 'QUESTION'; see `{command()} ask --help`"),
         (["documents", "ls", "--bad"], "error: No such option: --bad"),
         (["ask", "x", "--tier", "soon"], "error: Invalid value for '--tier'"),
     ],
@@ -226,18 +229,18 @@ def test_something_else_behind_the_address_is_told(platform: Any, groundswell: A
     assert "check GROUNDSWELL_URL" in groundswell("documents").err
 
 
-@pytest.mark.parametrize("command", [["scale", "generator", "2"], ["restart", "generator"], ["logs", "generator"]])
-def test_the_local_stack_says_when_it_does_not_run(groundswell: Any, command: list[str]) -> None:
-    ran = groundswell(*command)
+@pytest.mark.parametrize("arguments", [["scale", "generator", "2"], ["restart", "generator"], ["logs", "generator"]])
+def test_the_local_stack_says_when_it_does_not_run(groundswell: Any, arguments: list[str]) -> None:
+    ran = groundswell(*arguments)
     assert ran.status == 1
     assert ran.err.startswith("error: ")
     assert ran.err.count("\n") == 1
 
 
 def store_command(models: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "groundswell.cli", "models", *arguments]
+    called = [sys.executable, "-m", "groundswell.cli", "models", *arguments]
     environment = os.environ | {"GROUNDSWELL_MODELS": str(models)}
-    return subprocess.run(command, env=environment, capture_output=True, check=False, timeout=50)
+    return subprocess.run(called, env=environment, capture_output=True, check=False, timeout=50)
 
 
 def test_models_are_listed_by_the_store(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from groundswell.common.settings import PREFIX
 from groundswell.native.errors import StackError
 from groundswell.native.layout import Home
+from groundswell.native.status import COMMAND
 
 QUESTION = "What does the structlog package do?"
 LEAST_CHARACTERS = 400
@@ -30,11 +31,11 @@ _OWN_DOCUMENTS = (
 )
 
 
-NEXT_STEPS = """
+NEXT_STEPS = f"""
 The stack stays up.
-  ask another     .venv/bin/groundswell ask "What does the circus package do?"
-  see it          .venv/bin/groundswell status
-  your documents  .venv/bin/groundswell ingest PATH
+  ask another     {COMMAND} ask "What does the circus package do?"
+  see it          {COMMAND} status
+  your documents  {COMMAND} ingest PATH
   stop it         make down
 """
 
@@ -56,7 +57,7 @@ def _groundswell(home: Home, *arguments: str) -> None:
     env = {name: value for name, value in os.environ.items() if name not in others}
     command = [sys.executable, "-m", "groundswell.cli", *arguments]
     if subprocess.run(command, check=False, env=env | {f"{PREFIX}HOME": str(home.path)}).returncode:
-        raise StackError(f"`groundswell {arguments[0]}` failed; the reason is above")
+        raise StackError(f"`{COMMAND} {arguments[0]}` failed; the reason is above")
 
 
 @dataclass(frozen=True)

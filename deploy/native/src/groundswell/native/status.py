@@ -16,6 +16,8 @@ from groundswell.native.layout import Home
 from groundswell.native.program import Program, load
 
 READY_TIMEOUT_S = 2.0
+COMMAND = ".venv/bin/groundswell"
+"""What a person types in the checkout."""
 
 
 class Record(BaseModel):
@@ -91,7 +93,7 @@ def processes(home: Home, programs: Sequence[Program]) -> list[Record]:
 
 def bring_back(service: str) -> str:
     """What a person types to run a service again that was scaled to 0."""
-    return f"groundswell scale {service} 1"
+    return f"{COMMAND} scale {service} 1"
 
 
 def pids(home: Home, name: str) -> list[int]:

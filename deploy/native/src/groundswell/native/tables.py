@@ -6,7 +6,7 @@ from rich.table import Table
 
 from groundswell.native import components, ports, postgres
 from groundswell.native.settings import StackSettings
-from groundswell.native.status import Record, Status, bring_back
+from groundswell.native.status import COMMAND, Record, Status, bring_back
 from groundswell.native.waiting import describe
 
 
@@ -33,7 +33,7 @@ def of_scaled(service: str, ready: Sequence[int], copies: int) -> str:
     """What runs after a scale; only what is ready counts."""
     listed = f" ({', '.join(map(str, ready))})" if ready else ""
     missing = copies - len(ready)
-    rest = f"; {missing} not ready yet: `groundswell status` says why" if missing > 0 else ""
+    rest = f"; {missing} not ready yet: `{COMMAND} status` says why" if missing > 0 else ""
     return f"{service}: {len(ready)} running{listed}{rest}"
 
 

@@ -6,6 +6,7 @@ import typer
 
 from groundswell.cli.app import app
 from groundswell.cli.errors import CommandFailedError
+from groundswell.cli.invocation import command as typed
 from groundswell.cli.terminal import one_line, remark
 
 INTERRUPTED = 130
@@ -16,7 +17,7 @@ def run(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     command = typer.main.get_command(app)
     try:
-        status = command.main(arguments or ["--help"], prog_name="groundswell", standalone_mode=False)
+        status = command.main(arguments or ["--help"], prog_name=typed(), standalone_mode=False)
     except CommandFailedError as error:
         remark(f"error: {one_line(str(error))}")
         return 1
@@ -29,7 +30,7 @@ def run(arguments: list[str] | None = None) -> int:
 
 def _misused(error: typer.TyperException) -> int:
     context: typer.Context | None = getattr(error, "ctx", None)
-    path = context.command_path if context is not None else "groundswell"
+    path = context.command_path if context is not None else typed()
     remark(f"error: {one_line(error.format_message()).rstrip('.')}; see `{path} --help`")
     return error.exit_code
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 import httpx
 
 from groundswell.cli.errors import CommandFailedError, RefusedError
+from groundswell.cli.invocation import hint
 from groundswell.cli.settings import Settings, is_loopback
 
 CONNECT_S = 5.0
@@ -114,11 +115,11 @@ class Api:
     def _away(self, error: httpx.TransportError) -> CommandFailedError:
         where = str(self._http.base_url).rstrip("/")
         if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-            hint = "start it with `make up`" if is_loopback(where) else "check GROUNDSWELL_URL"
-            return CommandFailedError(f"no server answers at {where}: {hint}")
+            advice = "start it with `make up`" if is_loopback(where) else "check GROUNDSWELL_URL"
+            return CommandFailedError(f"no server answers at {where}: {advice}")
         if isinstance(error, httpx.TimeoutException):
-            return CommandFailedError(f"{where} did not answer in time: look at `groundswell status`, then try again")
-        return CommandFailedError(f"the connection to {where} broke off: look at `groundswell status`, then try again")
+            return CommandFailedError(f"{where} did not answer in time: look at {hint('status')}, then try again")
+        return CommandFailedError(f"the connection to {where} broke off: look at {hint('status')}, then try again")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from groundswell.cli.api import connect
 from groundswell.cli.errors import CommandFailedError
 from groundswell.cli.folders import local_sources
 from groundswell.cli.ingest_report import report
+from groundswell.cli.invocation import hint
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import write_json
 from groundswell.common.tiers import Tier
@@ -53,7 +54,7 @@ def ask(
     """Ask a question; sources stand below."""
     text = " ".join(words)
     if not text.strip():
-        raise CommandFailedError('the question is empty: groundswell ask "..."')
+        raise CommandFailedError(f"the question is empty: {hint('ask QUESTION')}")
     body = asking.request_body(text, assistant, tier.value if tier else None, stream=not as_json)
     with connect() as api:
         if as_json:

@@ -9,10 +9,10 @@ from httpx_sse import EventSource, SSEError
 
 from groundswell.cli.api import Api, Json
 from groundswell.cli.errors import CommandFailedError
+from groundswell.cli.invocation import hint
 from groundswell.cli.terminal import one_line, say, waiting, write
 
 QUOTE_CHARACTERS = 240
-WAITING = "waiting for the first text (if it takes long: `groundswell status`; Ctrl-C gives up)"
 WHOLE_ANSWER_S = 6 * 3600.0 + 60
 """Without a stream nothing comes until the end, and the server ends every request at its deadline: this is later."""
 _STAGES = {
@@ -61,7 +61,7 @@ def ask_streaming(api: Api, body: Json, *, explain: bool) -> None:
     """Print the answer while it comes. Raises CommandFailedError if it ended otherwise than complete."""
     heard = Heard()
     try:
-        with waiting(WAITING) as come, api.stream("/v1/chat/completions", body) as response:
+        with waiting(_waiting()) as come, api.stream("/v1/chat/completions", body) as response:
             for chunk in _chunks(EventSource(response)):
                 if text := _hear(heard, chunk):
                     come()
@@ -72,12 +72,16 @@ def ask_streaming(api: Api, body: Json, *, explain: bool) -> None:
     if heard.finish == "content_filter":
         raise CommandFailedError(_refused(heard.refusal, heard.about))
     if heard.finish is None:
-        raise CommandFailedError("the answer broke off: look at `groundswell requests ls`, then ask again")
+        raise CommandFailedError(f"the answer broke off: look at {hint('requests ls')}, then ask again")
     show_sources(heard.about.get("citations") or [])
     say()
     say(costs(heard.usage, heard.about.get("timings_ms") or {}))
     if explain:
         _explain(heard.about)
+
+
+def _waiting() -> str:
+    return f"waiting for the first text (if it takes long: {hint('status')}; Ctrl-C gives up)"
 
 
 def _chunks(events: EventSource) -> Iterator[Json]:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from groundswell.cli.api import Json, connect, path
+from groundswell.cli.invocation import hint
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import moment, one_line, remark, say, table, write, write_json
 
@@ -32,12 +33,20 @@ def list_documents(
     if as_json:
         write_json({"object": "list", "data": found})
     elif not found:
-        say("No documents." if failed or source else "No documents yet: send some with `groundswell ingest PATH`.")
+        say(_none_found(failed, source))
     elif failed:
         table(["id", "name", "source", "reason"], [[d["id"], d["name"], d["source"], d.get("failure")] for d in found])
     else:
         columns = ("id", "name", "version", "chunks", "state", "updated_at", "source")
         table([name.removesuffix("_at") for name in columns], [_cells(d, columns) for d in found])
+
+
+def _none_found(failed: bool, source: str | None) -> str:
+    if failed:
+        return "No documents whose newest version cannot be read."
+    if source is not None:
+        return f"No documents from a source called {source!r}: {hint('documents ls')} shows those that there are."
+    return f"No documents yet: send some with {hint('ingest PATH')}."
 
 
 def _cells(document: Json, columns: Sequence[str]) -> list[object]:

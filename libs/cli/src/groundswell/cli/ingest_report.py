@@ -3,6 +3,7 @@
 from collections import Counter
 
 from groundswell.cli.ingesting import Result
+from groundswell.cli.invocation import hint
 from groundswell.cli.terminal import one_line, remark, say
 
 SHOWN = 20
@@ -41,4 +42,4 @@ def _report_failed(failed: dict[str, str]) -> None:
     for name, reason in sorted(failed.items())[:SHOWN]:
         remark(f"error: {one_line(name)}: {one_line(reason)}")
     if len(failed) > SHOWN:
-        remark(f"error: and {len(failed) - SHOWN} more: `groundswell documents ls --failed` lists them")
+        remark(f"error: and {len(failed) - SHOWN} more: {hint('documents ls --failed')} lists them")

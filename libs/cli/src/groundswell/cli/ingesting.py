@@ -9,6 +9,7 @@ from groundswell.cli.bar import Bar, shown_bar
 from groundswell.cli.errors import CommandFailedError, RefusedError
 from groundswell.cli.folders import LocalFile, LocalSource
 from groundswell.cli.ingest_plan import Plan, RemoteDocument, plan, progress
+from groundswell.cli.invocation import hint
 
 UPLOADS_AT_ONCE = 4
 STALLED_S = 300.0
@@ -146,7 +147,7 @@ def _see_through(api: Api, result: Result, bar: Bar) -> None:
         elif api.clock.now() - moved > STALLED_S:
             raise CommandFailedError(
                 f"{waiting} documents are still not answerable and nothing moved for {STALLED_S:.0f} s: "
-                "look at `groundswell status` and `groundswell documents ls`"
+                f"look at {hint('status')} and {hint('documents ls')}"
             )
         api.clock.sleep(pause)
         pause = min(pause * 1.5, ASK_EVERY_S[1])

@@ -10,7 +10,7 @@ import typer
 from groundswell.cli.errors import CommandFailedError
 from groundswell.cli.options import AsJson
 
-Service = Annotated[str, typer.Argument(help="As `groundswell status` shows it, such as generator.")]
+Service = Annotated[str, typer.Argument(help="As `status` shows it, such as generator.")]
 
 
 def status(as_json: AsJson = False) -> None:

@@ -7,6 +7,7 @@ import typer
 
 from groundswell.cli.api import Json, connect, path
 from groundswell.cli.asking import costs, show_sources
+from groundswell.cli.invocation import hint
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import moment, one_line, say, table, write_json
 
@@ -33,7 +34,7 @@ def list_requests(
     if as_json:
         write_json(page)
     elif not page["data"]:
-        say('No requests yet: ask with `groundswell ask "..."`.')
+        say(f"No requests yet: ask with {hint('ask QUESTION')}.")
     else:
         table([name.removesuffix("_at") for name in _COLUMNS], [_cells(row, _COLUMNS) for row in page["data"]])
 
