@@ -104,10 +104,16 @@ def test_threads_are_divided_among_the_copies_of_a_service(settings: StackSettin
     assert not services.share_threads(settings.home, "moderator", 3)
 
 
-@pytest.mark.parametrize(("component", "copies"), [(True, 2), (False, -1), (False, 65)])
-def test_what_cannot_be_scaled_is_refused(component: bool, copies: int) -> None:
-    with pytest.raises(StackError):
-        services.require_scalable(Program(name="x", command=("x",), env={}, component=component), copies)
+def test_a_component_cannot_be_scaled_and_what_can_is_named() -> None:
+    with pytest.raises(StackError, match="generator, moderator"):
+        services.require_scalable(Program(name="x", command=("x",), env={}, component=True))
+
+
+@pytest.mark.parametrize("text", ["-1", "65", "x", "1.5", "", "²", "9" * 5000])
+def test_what_is_no_number_of_processes_is_refused(text: str) -> None:
+    with pytest.raises(StackError, match="a whole number from 0 to 64"):
+        services.number_of_copies(text)
+    assert services.number_of_copies("64") == 64
 
 
 @pytest.mark.parametrize(("service", "copies", "idle"), [("generator", 4, None), ("generator", 6, "2 of 6")])

@@ -101,9 +101,12 @@ def test_removed_documents_are_gone(stocked: Any, groundswell: Any) -> None:
 
 
 @pytest.mark.parametrize("identifier", ["doc_9", "../keys", "a b", "?x=1", ""])
-def test_an_unknown_document_is_one_line(stocked: Any, groundswell: Any, identifier: str) -> None:
+def test_an_unknown_document_is_one_line_that_says_how_to_list_them(
+    stocked: Any, groundswell: Any, identifier: str
+) -> None:
     ran = groundswell("documents", "show", identifier)
-    assert (ran.status, ran.out, ran.err) == (1, "", "error: There is no such document that you may read\n")
+    said = f"error: There is no such document that you may read: `{command()} documents ls` lists them\n"
+    assert (ran.status, ran.out, ran.err) == (1, "", said)
 
 
 def test_requests_are_listed_shown_and_cancelled(stocked: Any, groundswell: Any) -> None:
@@ -152,7 +155,10 @@ def test_json_is_one_document_and_nothing_else(stocked: Any, groundswell: Any, a
         (["foo"], f"error: No such command 'foo'; see `{command()} --help`"),
         (["ask"], f"error: Missing argument 'QUESTION'; see `{command()} ask --help`"),
         (["documents", "ls", "--bad"], "error: No such option: --bad"),
-        (["ask", "x", "--tier", "soon"], "error: Invalid value for '--tier'"),
+        (
+            ["ask", "x", "--tier", "soon"],
+            "error: Invalid value for '--tier': 'soon' is not one of 'interactive', 'standard', 'bulk'",
+        ),
     ],
 )
 def test_misuse_is_one_line_and_exits_2(groundswell: Any, arguments: list[str], said: str) -> None:
@@ -176,6 +182,22 @@ def test_a_wrong_key_says_which_variable_to_set(
     ran = groundswell("documents")
     assert ran.status == 1
     assert ran.err.startswith("error: This API key is not known here: set GROUNDSWELL_API_KEY")
+
+
+def test_a_key_of_a_team_is_told_which_key_is_needed_and_where_it_lies(
+    platform: Any, groundswell: Any, home: Path
+) -> None:
+    platform.on("GET", "/v1/keys", platform.refusal(403, "Only an operator's key may do this."))
+    assert groundswell("keys", "ls").err == (
+        "error: Only an operator's key may do this: set GROUNDSWELL_API_KEY to an operator's key, "
+        f"or unset it to use the local admin key ({home}/secrets/admin.key)\n"
+    )
+
+
+def test_an_answer_that_says_nothing_is_told_with_where_to_look(platform: Any, groundswell: Any) -> None:
+    platform.on("GET", "/v1/keys", platform.answer(500, b""))
+    said = f"error: the server answered 500 Internal Server Error: look at `{command()} status`, then try again\n"
+    assert groundswell("keys", "ls").err == said
 
 
 @pytest.mark.parametrize("key", ["gs_a\nb", "ключ", "gs_a b", "gs_\x7f"])
@@ -227,6 +249,13 @@ def test_an_address_may_name_the_base_path(
 def test_something_else_behind_the_address_is_told(platform: Any, groundswell: Any) -> None:
     platform.on("GET", "/v1/documents", platform.answer(body=b"<html>"))
     assert "check GROUNDSWELL_URL" in groundswell("documents").err
+
+
+@pytest.mark.parametrize("number", ["-1", "x", "1.5", "999", ""])
+def test_a_number_of_processes_that_cannot_be_meant_is_told(groundswell: Any, number: str) -> None:
+    ran = groundswell("scale", "generator", number)
+    said = f"error: N={number} is no number of processes: give a whole number from 0 to 64, such as 2\n"
+    assert (ran.status, ran.err) == (1, said)
 
 
 @pytest.mark.parametrize("arguments", [["scale", "generator", "2"], ["restart", "generator"], ["logs", "generator"]])

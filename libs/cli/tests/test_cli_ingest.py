@@ -159,6 +159,7 @@ def test_a_key_that_is_revoked_meanwhile_stops_the_run(platform: Any, groundswel
         (["docs/logo.png"], "files of type .png are not read"),
         (["docs", "docs/guide", "--source", "x"], "one folder"),
         (["docs", "--source", "x" * 257], "1 to 256 characters"),
+        (["docs", "--source", ""], "1 to 256 characters"),
     ],
 )
 def test_a_path_that_cannot_be_ingested_is_told_before_anything_is_sent(

@@ -23,7 +23,7 @@ def scale(home: Home, service: str, copies: int, tell: Callable[[str], None]) ->
     Ready ones stay rather than others. Raises NotReadyError when one that was added does not become ready.
     """
     program = require_service(home, service)
-    services.require_scalable(program, copies)
+    services.require_scalable(program)
     before = processes(home, [program])
     _remember(home, program.model_copy(update={"copies": copies}))
     has_fewer_threads = services.share_threads(home, service, copies)

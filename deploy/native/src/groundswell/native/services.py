@@ -142,12 +142,19 @@ def _environment(service: str, settings: StackSettings, shell: Mapping[str, str]
     }
 
 
-def require_scalable(program: Program, copies: int) -> None:
-    """Raises StackError for what runs once only, and for a number that cannot be meant."""
+def number_of_copies(text: str) -> int:
+    """Raises StackError for what is no number of processes that can be meant."""
+    if text not in map(str, range(MOST_COPIES + 1)):
+        raise StackError(f"N={text} is no number of processes: give a whole number from 0 to {MOST_COPIES}, such as 2")
+    return int(text)
+
+
+def require_scalable(program: Program) -> None:
+    """Raises StackError for what runs once only."""
     if program.component:
-        raise StackError(f"{program.name} is one process on one machine: only services can be scaled")
-    if not 0 <= copies <= MOST_COPIES:
-        raise StackError(f"N={copies} is not between 0 and {MOST_COPIES}")
+        raise StackError(
+            f"{program.name} is one process on one machine: only services can be scaled ({', '.join(SERVICES)})"
+        )
 
 
 def idle_copies(service: str, copies: int, catalogue: Iterable[Topic] = CATALOGUE) -> str | None:

@@ -63,12 +63,13 @@ def show_status(as_json: AsJson = False) -> None:
         Console().print(tables.of_status(now))
 
 
-@app.command()
-def scale(service: str, copies: int) -> None:
+@app.command(context_settings={"ignore_unknown_options": True})  # -1 is a number that cannot be, not an option
+def scale(service: str, copies: str) -> None:
     """Run that many processes of a service."""
-    pids = scaling.scale(stack_settings.load().home, service, copies, _remark)
-    typer.echo(tables.of_scaled(service, pids, copies))
-    if idle := services.idle_copies(service, copies):
+    wanted = services.number_of_copies(copies)
+    pids = scaling.scale(stack_settings.load().home, service, wanted, _remark)
+    typer.echo(tables.of_scaled(service, pids, wanted))
+    if idle := services.idle_copies(service, wanted):
         _remark(f"note: {idle}")
 
 
@@ -89,7 +90,10 @@ def logs(service: str, lines: Annotated[int, typer.Option("-n", help="Lines from
     folder = stack_settings.load().home.logs
     path = folder / f"{service}.log"
     if not path.is_file():
-        known = ", ".join(sorted(found.stem for found in folder.glob("*.log"))) or "none yet"
+        known = (
+            ", ".join(sorted(found.stem for found in folder.glob("*.log")))
+            or "none yet: start the stack with `make up`"
+        )
         raise StackError(f"there is no log of {service!r}; logs: {known}")
     follow = ("-F",) if sys.stdout.isatty() else ()
     tail = shutil.which("tail") or "tail"

@@ -31,7 +31,8 @@ def run(arguments: list[str] | None = None) -> int:
 def _misused(error: typer.TyperException) -> int:
     context: typer.Context | None = getattr(error, "ctx", None)
     path = context.command_path if context is not None else typed()
-    remark(f"error: {one_line(error.format_message()).rstrip('.')}; see `{path} --help`")
+    said = one_line(error.format_message()).replace("Value error, ", "").rstrip(".")
+    remark(f"error: {said}; see `{path} --help`")
     return error.exit_code
 
 

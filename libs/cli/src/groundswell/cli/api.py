@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import quote
 
@@ -25,6 +26,8 @@ _REFUSALS = {
     httpx.codes.UNSUPPORTED_MEDIA_TYPE,
     httpx.codes.UNPROCESSABLE_ENTITY,
 }
+_WANTED_KEYS: dict[int, str] = {httpx.codes.UNAUTHORIZED: "a valid key", httpx.codes.FORBIDDEN: "an operator's key"}
+_LISTED = frozenset({"documents", "requests", "keys"})
 
 Json = dict[str, Any]
 
@@ -47,8 +50,10 @@ class WallClock:
 class Api:
     """A connection to one deployment; usable from several threads."""
 
-    def __init__(self, http: httpx.Client, clock: Clock | None = None) -> None:
+    def __init__(self, http: httpx.Client, clock: Clock | None = None, local_key: Path | None = None) -> None:
+        """`local_key` is the file of the key that is used where the environment names none."""
         self._http = http
+        self._local_key = local_key
         self.clock = clock or WallClock()
 
     def get(self, path: str, **query: object) -> Json:
@@ -81,7 +86,7 @@ class Api:
             with self._http.stream("POST", path, json=body) as response:
                 if response.is_error:
                     response.read()
-                    raise CommandFailedError(complaint(response))
+                    raise CommandFailedError(complaint(response, self._local_key))
                 yield response
         except httpx.TransportError as error:
             raise self._away(error) from None
@@ -108,7 +113,7 @@ class Api:
                 self.clock.sleep(_pause(response))
             elif response.is_error:
                 failure = RefusedError if response.status_code in _REFUSALS else CommandFailedError
-                raise failure(complaint(response))
+                raise failure(complaint(response, self._local_key))
             else:
                 return response
 
@@ -131,7 +136,7 @@ def connect(settings: Settings | None = None) -> Iterator[Api]:
     timeout = httpx.Timeout(ANSWER_S, connect=CONNECT_S)
     # A proxy of the environment must not see what stays on this machine.
     with httpx.Client(base_url=server, headers=headers, timeout=timeout, trust_env=not is_loopback(server)) as http:
-        yield Api(http)
+        yield Api(http, local_key=settings.admin_key if is_loopback(server) else None)
 
 
 def path(collection: str, *parts: str) -> str:
@@ -139,15 +144,25 @@ def path(collection: str, *parts: str) -> str:
     return "/".join([collection, *(quote(part, safe="") or "-" for part in parts)])
 
 
-def complaint(response: httpx.Response) -> str:
+def complaint(response: httpx.Response, local_key: Path | None) -> str:
     """What the server says is wrong, with what to do where the server cannot know it."""
     said = said_in(response)
-    if response.status_code == httpx.codes.UNAUTHORIZED:
-        return (
-            f"{said or 'the key was refused'}: set GROUNDSWELL_API_KEY to a valid key, "
-            "or unset it to use the local admin key"
-        )
-    return said or f"the server answered {response.status_code} {response.reason_phrase}"
+    advice = _advice(response, local_key)
+    if said is None:
+        said = f"the server answered {response.status_code} {response.reason_phrase}"
+        advice = advice or f"look at {hint('status')}, then try again"
+    return f"{said}: {advice}" if advice else said
+
+
+def _advice(response: httpx.Response, local_key: Path | None) -> str | None:
+    wanted = _WANTED_KEYS.get(response.status_code)
+    if wanted is not None:
+        unset = f", or unset it to use the local admin key ({local_key})" if local_key else ""
+        return f"set GROUNDSWELL_API_KEY to {wanted}{unset}"
+    collection, _, identifier = response.request.url.path.removeprefix("/v1/").partition("/")
+    if response.status_code == httpx.codes.NOT_FOUND and identifier and collection in _LISTED:
+        return f"{hint(f'{collection} ls')} lists them"
+    return None
 
 
 def said_in(response: httpx.Response) -> str | None:

@@ -39,8 +39,10 @@ for name, group in {
     "keys": keys.app,
 }.items():
     app.add_typer(group, name=name)
-for command in (local_stack.status, local_stack.scale, local_stack.restart, local_stack.logs):
+for command in (local_stack.status, local_stack.restart, local_stack.logs):
     app.command()(command)
+# so that -1 is told as a number of processes that cannot be, not as an unknown option
+app.command(context_settings={"ignore_unknown_options": True})(local_stack.scale)
 
 
 @app.command()

@@ -57,7 +57,7 @@ def local_sources(paths: list[Path], name: str | None = None) -> list[LocalSourc
         )
     for path in paths:
         where = path.resolve() if path.is_dir() else path.resolve().parent
-        key = (_source_name(name or str(where)), path.is_dir())
+        key = (_source_name(str(where) if name is None else name), path.is_dir())
         source = sources.setdefault(key, LocalSource(*key))
         if path.is_dir():
             _collect(where, source)
@@ -77,7 +77,7 @@ def _add_file(path: Path, source: LocalSource) -> None:
     if not path.exists():
         raise CommandFailedError(f"{path} does not exist: name a file or a folder")
     if not path.is_file():
-        raise CommandFailedError(f"{path} is neither a file nor a folder")
+        raise CommandFailedError(f"{path} is neither a file nor a folder: name one of these")
     if not is_readable(path.name):
         raise CommandFailedError(
             f"{path}: {kind_of(path.name)} are not read; send Markdown, reStructuredText, plain text or source code"

@@ -10,7 +10,7 @@ import typer
 from groundswell.cli.errors import CommandFailedError
 from groundswell.cli.options import AsJson
 
-Service = Annotated[str, typer.Argument(help="As `status` shows it, such as generator.")]
+Service = Annotated[str, typer.Argument(metavar="SERVICE", help="As `status` shows it, such as generator.")]
 
 
 def status(as_json: AsJson = False) -> None:
@@ -18,8 +18,10 @@ def status(as_json: AsJson = False) -> None:
     _run("show_status", as_json)
 
 
-def scale(service: Service, copies: Annotated[int, typer.Argument(min=0, help="How many processes.")]) -> None:
-    """Run that many processes of a service."""
+def scale(
+    service: Service, copies: Annotated[str, typer.Argument(metavar="N", help="How many processes are to run.")]
+) -> None:
+    """Run N processes of a service: start more, or let some finish their work and end."""
     _run("scale", service, copies)
 
 

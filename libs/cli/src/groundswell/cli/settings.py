@@ -22,6 +22,11 @@ class Settings(BaseSettings):
     url: str | None = None
     api_key: SecretStr | None = None
 
+    @property
+    def admin_key(self) -> Path:
+        """The file of the local stack's admin key."""
+        return self.home / "secrets" / "admin.key"
+
     def server(self) -> str:
         """The address of the HTTP API, without /v1. Raises CommandFailedError if there is none."""
         if self.url is not None:
@@ -42,10 +47,10 @@ class Settings(BaseSettings):
         if not is_loopback(self.server()):
             raise CommandFailedError("set GROUNDSWELL_API_KEY to a key of the deployment that GROUNDSWELL_URL names")
         try:
-            return (self.home / "secrets" / "admin.key").read_text(encoding="utf-8").strip()
+            return self.admin_key.read_text(encoding="utf-8").strip()
         except OSError:
             raise CommandFailedError(
-                f"no key: set GROUNDSWELL_API_KEY, or run `make up`, which makes {self.home / 'secrets' / 'admin.key'}"
+                f"no key: set GROUNDSWELL_API_KEY, or run `make up`, which makes {self.admin_key}"
             ) from None
 
 
