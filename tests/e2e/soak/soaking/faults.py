@@ -42,6 +42,7 @@ def _kill(name: str, stack: Any, wait: Wait) -> None:
 
 
 def _kill_each(name: str, stack: Any, wait: Wait) -> None:
+    """One replica of two, and once it is replaced the other one."""
     with _scaled(name, 2, stack, wait):
         for victim in [record.pid for record in stack.of(name)]:
             os.kill(victim, signal.SIGKILL)
@@ -109,6 +110,17 @@ def _wait_for(stack: Any, wait: Wait, name: str, count: int = 1, *, without: lis
 
 
 KILLS = [Fault(f"kill-{name}", partial(_kill, name), breaks_connections=name == "orchestrator") for name in SERVICES]
+KILLS_OF_EACH = [
+    # Nobody but a client of the replica that dies may notice: the other one goes on.
+    Fault(
+        f"kill-each-{name}",
+        partial(_kill_each, name),
+        LONG_S,
+        breaks_connections=name == "orchestrator",
+        turns_away=name == "orchestrator",
+    )
+    for name in SERVICES
+]
 AWAY = [
     Fault("broker-away", partial(_keep_away, "kafka", BROKER_AWAY_S)),
     Fault("postgres-away", partial(_keep_away, "postgres", STORE_AWAY_S)),
@@ -118,9 +130,9 @@ STOPS = [Fault(f"stop-{name}", partial(_stop, name, STOPPED_S)) for name in SERV
 SCALES = [Fault(f"scale-{name}", partial(_scale, name), LONG_S, turns_away=False) for name in SERVICES]
 FAULTS = [
     *KILLS,
+    *KILLS_OF_EACH,
     *AWAY,
     *STOPS,
-    Fault("kill-each-orchestrator", partial(_kill_each, "orchestrator"), LONG_S, breaks_connections=True),
     Fault("stop-one-orchestrator", partial(_stop_one_of_two, "orchestrator", LEASE_MISSED_S), LONG_S),
     Fault("restart-everything", _restart_everything, LONG_S),
     *SCALES,
