@@ -1,5 +1,6 @@
 """The difference between a folder and a source."""
 
+from dataclasses import replace
 from pathlib import PurePosixPath
 
 import httpx
@@ -10,8 +11,8 @@ from hypothesis import strategies as st
 from groundswell.cli.api import Api
 from groundswell.cli.errors import CommandFailedError
 from groundswell.cli.folders import LocalSource
-from groundswell.cli.ingest_plan import RemoteDocument, plan, progress
-from groundswell.cli.ingesting import STALLED_S, ingest
+from groundswell.cli.ingest_plan import RemoteDocument, doing, plan, progress
+from groundswell.cli.ingesting import CHUNK_S, STALLED_S, ingest
 from groundswell.cli.readable import is_readable
 from groundswell.ingest.domain.decoding import Rejection, file_type_of
 
@@ -71,6 +72,28 @@ def test_a_failure_says_why_also_if_it_is_an_old_one() -> None:
     assert progress({}, frozenset(), frozenset({"a.md"}), there).failed == {"a.md": "Not UTF-8."}
 
 
+def test_of_one_document_it_is_told_whether_it_is_read_or_embedded() -> None:
+    new = RemoteDocument("doc_a", "a.md", "1", "pending", 1)
+    assert doing([new]) == "reading a.md"
+    assert doing([replace(new, chunks=2034)]) == "embedding a.md (2034 chunks)"
+
+
+def test_of_several_or_unknown_ones_it_is_told_what_goes_on_in_general() -> None:
+    new = RemoteDocument("doc_a", "a.md", "1", "pending", 1)
+    leaving = replace(new, state="live")
+    assert {doing(waiting) for waiting in ([new, new], [None], [leaving], [])} == {"reading and embedding"}
+
+
+def test_an_ingest_waits_longer_for_a_document_of_many_chunks() -> None:
+    clock = PassingClock()
+    with (
+        httpx.Client(transport=httpx.MockTransport(_embedding), base_url="http://test") as http,
+        pytest.raises(CommandFailedError, match="nothing moved for 3300 s"),
+    ):
+        ingest(Api(http, clock), LocalSource("docs", complete=True), wait=True)
+    assert clock.time >= STALLED_S + 6000 * CHUNK_S
+
+
 class PassingClock:
     """Time passes only by sleeping."""
 
@@ -87,6 +110,11 @@ class PassingClock:
 def _always_pending(request: httpx.Request) -> httpx.Response:
     document = {"id": "doc_a", "name": "a.md", "sha256": "1", "state": "pending", "revision": 1}
     return httpx.Response(200, json={"data": [] if request.method == "POST" else [document], "has_more": False})
+
+
+def _embedding(request: httpx.Request) -> httpx.Response:
+    documents = _always_pending(request).json()["data"]
+    return httpx.Response(200, json={"data": [one | {"chunks": 6000} for one in documents], "has_more": False})
 
 
 def test_an_ingest_that_stands_still_ends_with_advice() -> None:

@@ -4,10 +4,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.text import Text
 
-from groundswell.cli.terminal import error_console, remark
+from groundswell.cli.terminal import error_console, one_line, remark
 
 REPEAT_S = 5.0
 
@@ -24,17 +33,19 @@ class Bar:
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
         self._stretch: TaskID | None = None
-        self._said = time.monotonic()
+        self._began = self._said = time.monotonic()
 
     def expect(self, total: int, what: str) -> None:
         """A new stretch begins."""
         if self._stretch is not None:
             self._progress.remove_task(self._stretch)
         self._stretch = self._progress.add_task(what, total=total) if total else None
+        self._began = time.monotonic()
 
-    def reach(self, done: int) -> None:
+    def reach(self, done: int, what: str) -> None:
+        """`what` goes on now: the name of a file may be part of it."""
         if self._stretch is not None:
-            self._progress.update(self._stretch, completed=done)
+            self._progress.update(self._stretch, completed=done, description=one_line(what))
             self._say_now_and_then()
 
     def advance(self) -> None:
@@ -47,12 +58,14 @@ class Bar:
         if self._progress.disable and now - self._said >= REPEAT_S:
             self._said = now
             (stretch,) = self._progress.tasks
-            remark(f"{stretch.description}: {stretch.completed:.0f} of {stretch.total:.0f}")
+            done = f"{stretch.completed:.0f} of {stretch.total:.0f}"
+            remark(f"{stretch.description}: {done} ({now - self._began:.0f} s)")
 
 
 @contextmanager
 def shown_bar() -> Iterator[Bar]:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate())
+    text = TextColumn("{task.description}", markup=False)
+    columns = (text, BarColumn(), MofNCompleteColumn(), _Rate(), TimeElapsedColumn())
     console = error_console()
     with Progress(*columns, console=console, transient=True, disable=console.quiet) as progress:
         yield Bar(progress)

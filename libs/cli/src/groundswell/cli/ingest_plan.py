@@ -1,6 +1,6 @@
 """What an ingest has to do: the difference between the files here and the documents there."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 WORKING = frozenset({"reading", "pending", "uploaded"})
@@ -8,7 +8,10 @@ WORKING = frozenset({"reading", "pending", "uploaded"})
 
 @dataclass(frozen=True)
 class RemoteDocument:
-    """A document as the server lists it; `sha256` is of the bytes of its newest revision."""
+    """A document as the server lists it; `sha256` is of the bytes of its newest revision.
+
+    `chunks` is 0 until its text was read for the first time.
+    """
 
     document: str
     name: str
@@ -16,6 +19,7 @@ class RemoteDocument:
     state: str
     revision: int
     failure: str | None = None
+    chunks: int = 0
 
     def holds(self, digest: str) -> bool:
         """Whether it is, or is about to be, answered from the bytes of this sha256."""
@@ -43,6 +47,14 @@ def plan(local: Mapping[str, str], remote: Mapping[str, RemoteDocument], *, comp
         remove=tuple(gone),
         unchanged=tuple(sorted(same)),
     )
+
+
+def doing(waiting: Sequence[RemoteDocument | None]) -> str:
+    """What the server does with what is waited for; None is one that it does not list."""
+    only = waiting[0] if len(waiting) == 1 else None
+    if only is None or only.state not in WORKING:
+        return "reading and embedding"
+    return f"embedding {only.name} ({only.chunks} chunks)" if only.chunks else f"reading {only.name}"
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,13 @@ from groundswell.cli.api import Api, Json
 from groundswell.cli.bar import Bar, shown_bar
 from groundswell.cli.errors import CommandFailedError, RefusedError
 from groundswell.cli.folders import LocalFile, LocalSource
-from groundswell.cli.ingest_plan import Plan, RemoteDocument, plan, progress
+from groundswell.cli.ingest_plan import Plan, RemoteDocument, doing, plan, progress
 from groundswell.cli.invocation import hint
 
 UPLOADS_AT_ONCE = 4
 STALLED_S = 300.0
+CHUNK_S = 0.5
+"""More patience for each chunk of what is waited for: a document moves only when its last one is embedded."""
 ASK_EVERY_S = (0.1, 2.0)
 """First and last pause between two looks at the server."""
 
@@ -71,6 +73,7 @@ def _remote(item: Json) -> RemoteDocument:
         state=item["state"],
         revision=item["revision"],
         failure=item.get("failure"),
+        chunks=item.get("chunks") or 0,
     )
 
 
@@ -135,19 +138,23 @@ def _see_through(api: Api, result: Result, bar: Bar) -> None:
     pause, waiting = ASK_EVERY_S[0], total + 1
     moved = api.clock.now()
     while True:
-        now = progress(
-            result.sent, frozenset(result.removed), frozenset(result.unchanged), remote_documents(api, result.source)
-        )
+        remote = remote_documents(api, result.source)
+        now = progress(result.sent, frozenset(result.removed), frozenset(result.unchanged), remote)
         result.failed, result.waiting = {**refused, **now.failed}, sorted(now.waiting)
-        bar.reach(total - len(now.waiting))
+        undecided = [remote.get(name) for name in result.waiting]
+        bar.reach(total - len(undecided), doing(undecided))
         if not now.waiting:
             return
         if len(now.waiting) < waiting:
             waiting, moved = len(now.waiting), api.clock.now()
-        elif api.clock.now() - moved > STALLED_S:
+        elif api.clock.now() - moved > _patience_s(undecided):
             raise CommandFailedError(
-                f"{waiting} documents are still not answerable and nothing moved for {STALLED_S:.0f} s: "
+                f"{waiting} documents are still not answerable and nothing moved for {_patience_s(undecided):.0f} s: "
                 f"look at {hint('status')} and {hint('documents ls')}"
             )
         api.clock.sleep(pause)
         pause = min(pause * 1.5, ASK_EVERY_S[1])
+
+
+def _patience_s(undecided: list[RemoteDocument | None]) -> float:
+    return STALLED_S + CHUNK_S * sum(document.chunks for document in undecided if document is not None)
