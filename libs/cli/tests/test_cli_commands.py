@@ -175,6 +175,11 @@ def test_without_arguments_the_commands_are_listed(groundswell: Any) -> None:
     assert listed == "ask ingest documents requests keys models status scale restart logs".split()  # noqa: SIM905
 
 
+@pytest.mark.parametrize("group", [[], ["documents"], ["requests"], ["keys"], ["models"]])
+def test_lists_of_commands_cut_no_sentence(groundswell: Any, group: list[str]) -> None:
+    assert "..." not in groundswell(*group, "--help").out.partition("Commands:\n")[2]
+
+
 def test_a_wrong_key_says_which_variable_to_set(
     platform: Any, groundswell: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

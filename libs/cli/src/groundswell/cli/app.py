@@ -27,7 +27,10 @@ class InReadingOrder(TyperGroup):
 
 app = typer.Typer(
     cls=InReadingOrder,
-    help="Answers from your own documents. GROUNDSWELL_URL and GROUNDSWELL_API_KEY name another deployment.",
+    help=(
+        "Answers from your own documents. Without settings it uses the stack of this checkout and its admin key; "
+        "GROUNDSWELL_URL and GROUNDSWELL_API_KEY name another deployment and your key for it."
+    ),
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -47,13 +50,22 @@ app.command(context_settings={"ignore_unknown_options": True})(local_stack.scale
 
 @app.command()
 def ask(
-    words: Annotated[list[str], typer.Argument(metavar="QUESTION", help="With or without quotes.")],
-    assistant: Annotated[str, typer.Option(help="Whom to ask: an assistant or a model.")] = "docs-qa",
-    tier: Annotated[Tier | None, typer.Option(help="How urgent it is; the assistant's own by default.")] = None,
-    explain: Annotated[bool, typer.Option("--explain", help="Also how the answer came about.")] = False,
+    words: Annotated[
+        list[str],
+        typer.Argument(metavar="QUESTION", help="One question; quotes keep the shell from reading ? and * in it."),
+    ],
+    assistant: Annotated[
+        str, typer.Option(help="An assistant (answers from documents) or a language model.")
+    ] = "docs-qa",
+    tier: Annotated[
+        Tier | None, typer.Option(help="How urgent it is; by default what the assistant is set to.")
+    ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say how the answer came about, too: passages, model, checks.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Ask a question; sources stand below."""
+    """Ask a question; the answer streams, its sources stand below it."""
     text = " ".join(words)
     if not text.strip():
         raise CommandFailedError(f"the question is empty: {hint('ask QUESTION')}")
@@ -67,12 +79,19 @@ def ask(
 
 @app.command()
 def ingest(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders or files.")],
-    source: Annotated[str | None, typer.Option(help="What to call the source; the folder's path by default.")] = None,
-    no_wait: Annotated[bool, typer.Option("--no-wait", help="Return before documents can be answered from.")] = False,
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Folders, with all below them, or files.")],
+    source: Annotated[
+        str | None, typer.Option(help="Name of the source that they belong to; by default the folder's path.")
+    ] = None,
+    no_wait: Annotated[
+        bool, typer.Option("--no-wait", help="Return when all is sent, before it can be asked about.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Send what changed, remove what is gone."""
+    """Bring the team's documents to what folders or files hold.
+
+    Sends what is new or changed and, of a folder, removes what is no longer in it; a second run has nothing to do.
+    """
     sources = local_sources(paths, source)
     with connect() as api:
         results = [ingesting.ingest(api, local, wait=not no_wait) for local in sources]

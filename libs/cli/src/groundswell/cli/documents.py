@@ -23,8 +23,10 @@ def documents(context: typer.Context) -> None:
 
 @app.command("ls")
 def list_documents(
-    failed: Annotated[bool, typer.Option("--failed", help="Only those whose newest version cannot be read.")] = False,
-    source: Annotated[str | None, typer.Option(help="Only those of this source.")] = None,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Only those that could not be read, with the reason.")
+    ] = False,
+    source: Annotated[str | None, typer.Option(help="Only those of this source, as `documents ls` shows it.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """List documents."""
@@ -55,7 +57,7 @@ def _cells(document: Json, columns: Sequence[str]) -> list[object]:
 
 @app.command("show")
 def show_document(identifier: Identifier, as_json: AsJson = False) -> None:
-    """Print a document's text on standard output, and what is known of it on standard error."""
+    """Print a document's text; what is known of it goes to standard error."""
     with connect() as api:
         document = api.get(path("/v1/documents", identifier))
         text = api.text(path("/v1/documents", identifier, "text")) if document.get("version") is not None else None

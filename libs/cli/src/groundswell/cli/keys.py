@@ -20,12 +20,16 @@ def keys(context: typer.Context) -> None:
 @app.command("create")
 def create_key(
     team: Annotated[str, typer.Option(help="The team it belongs to; made if it is new.")],
-    group: Annotated[list[str] | None, typer.Option(help="A group that it carries; may be repeated.")] = None,
-    name: Annotated[str, typer.Option(help="What it is for.")] = "",
-    operator: Annotated[bool, typer.Option("--operator", help="It may also run the platform.")] = False,
+    group: Annotated[
+        list[str] | None, typer.Option(help="A group whose documents it may read; may be repeated.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="A note on what it is for.")] = "",
+    operator: Annotated[
+        bool, typer.Option("--operator", help="It may also make and revoke keys, of every team.")
+    ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Make a key and print it: it is not shown again."""
+    """Make a key and print it, this once; only its hash is kept."""
     wanted = {"team": team, "groups": group or [], "name": name, "operator": operator}
     with connect() as api:
         made = api.post("/v1/keys", json=wanted)

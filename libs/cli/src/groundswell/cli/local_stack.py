@@ -14,19 +14,19 @@ Service = Annotated[str, typer.Argument(metavar="SERVICE", help="As `status` sho
 
 
 def status(as_json: AsJson = False) -> None:
-    """Show every process of the local stack."""
+    """Show every process of the local stack, and what it waits for."""
     _run("show_status", as_json)
 
 
 def scale(
     service: Service, copies: Annotated[str, typer.Argument(metavar="N", help="How many processes are to run.")]
 ) -> None:
-    """Run N processes of a service: start more, or let some finish their work and end."""
+    """Run N processes of a service; those that end finish their work."""
     _run("scale", service, copies)
 
 
 def restart(service: Service) -> None:
-    """Drain a service and start it again."""
+    """Let a service finish its work, then start it again."""
     _run("restart", service)
 
 

@@ -19,7 +19,7 @@ def models(context: typer.Context) -> None:
 
 @app.command("ls")
 def list_models(as_json: AsJson = False) -> None:
-    """List the catalogue, and what is here."""
+    """List all models, and which are on this machine."""
     _store("ls", *(["--json"] if as_json else []))
 
 
@@ -27,7 +27,7 @@ def list_models(as_json: AsJson = False) -> None:
 def pull_models(
     names: Annotated[list[str], typer.Argument(metavar="NAME", help="As `models ls` shows them.")],
 ) -> None:
-    """Fetch models, verify and convert them; quick when they are here."""
+    """Fetch models and verify them; quick when they are here."""
     _store("pull", "--", *names)
 
 

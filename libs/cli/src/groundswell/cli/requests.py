@@ -11,7 +11,7 @@ from groundswell.cli.invocation import hint
 from groundswell.cli.options import AsJson
 from groundswell.cli.terminal import moment, one_line, say, table, write_json
 
-app = typer.Typer(help="List, show and cancel requests.", invoke_without_command=True)
+app = typer.Typer(help="List, show and cancel questions that the team asked.", invoke_without_command=True)
 
 _COLUMNS = ("id", "state", "model", "tier", "created_at", "ended_at")
 
@@ -41,7 +41,7 @@ def list_requests(
 
 @app.command("show")
 def show_request(identifier: Identifier, as_json: AsJson = False) -> None:
-    """Show the state of a request, and its answer once it has ended."""
+    """Show a request's state, and its answer once it has ended."""
     with connect() as api:
         request = api.get(path("/v1/requests", identifier))
     if as_json:
