@@ -60,6 +60,7 @@ def test_a_missing_copy_and_an_unready_one_are_both_named() -> None:
     assert shortcomings([kafka, generator], [_record("kafka", {}), ready]) == {"generator": "starting"}
     assert shortcomings([kafka, generator], [ready, waiting]) == {"kafka": "starting", "generator": "model: loading"}
     starts = _record("generator", {"kafka": "not opened yet", "model": "not opened yet"})
+    assert shortcomings([generator], [ready, waiting], as_they_are=[waiting.pid]) == {}
     assert shortcomings([generator], [ready, starts]) == {"generator": "kafka, model: not opened yet"}
 
 

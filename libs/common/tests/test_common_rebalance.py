@@ -83,7 +83,7 @@ async def test_admitted_work_goes_on_through_a_rebalance_and_is_admitted_once(wi
         yield reply(message, Answered(number=100 + number))
 
     def streams() -> Consumption:
-        return consume_stream(bench.command, generate, slots=3)
+        return consume_stream(bench.command, generate, slots=4)  # one is kept for interactive work
 
     async with bench.working(streams()) as first:
         await bench.asks(range(3))

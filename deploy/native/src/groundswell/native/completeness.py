@@ -14,13 +14,22 @@ DEATHS_TO_GIVE_UP = 5
 class Completeness:
     """Asks about one start. A service that dies again and again ends the wait early instead of using up its time.
 
-    `only` asks about one service; processes in `without` do not count, as they are about to end.
+    `only` asks about one service. Processes in `without` do not count, as they are about to end; those in `as_they_are`
+    count whether they are ready or not.
     """
 
-    def __init__(self, home: Home, *, only: str | None = None, without: Collection[int] = ()) -> None:
+    def __init__(
+        self,
+        home: Home,
+        *,
+        only: str | None = None,
+        without: Collection[int] = (),
+        as_they_are: Collection[int] = (),
+    ) -> None:
         self._home = home
         self._only = only
         self._without = frozenset(without)
+        self._as_they_are = frozenset(as_they_are)
         self._seen: defaultdict[str, set[int]] = defaultdict(set)
 
     def lacking(self) -> dict[str, str]:
@@ -30,7 +39,7 @@ class Completeness:
         require_copies(programs)
         records = [record for record in processes(self._home, programs) if record.pid not in self._without]
         self._count_deaths(records, programs)
-        lacking = shortcomings(programs, records)
+        lacking = shortcomings(programs, records, self._as_they_are)
         front_door = wanted.http_port if self._only is None else None
         if not lacking and front_door is not None and (missing := ask_ready(front_door)):
             lacking["orchestrator"] = _said(missing)
@@ -52,12 +61,14 @@ def require_copies(programs: Iterable[Program]) -> None:
             raise NotReadyError(f"{program.name} is scaled to 0; bring it back: {bring_back(program.name)}")
 
 
-def shortcomings(programs: Iterable[Program], records: Iterable[Record]) -> dict[str, str]:
-    """Every copy of every program has to be there and to be ready."""
+def shortcomings(
+    programs: Iterable[Program], records: Iterable[Record], as_they_are: Collection[int] = ()
+) -> dict[str, str]:
+    """Every copy of every program has to be there and, but for the processes `as_they_are`, to be ready."""
     lacking: dict[str, str] = {}
     for program in programs:
         mine = [record for record in records if record.service == program.name]
-        reasons = [_said(record.missing) for record in mine if record.missing]
+        reasons = [_said(record.missing) for record in mine if record.missing and record.pid not in as_they_are]
         if len(mine) < program.copies:
             reasons.append("starting")
         if reasons:

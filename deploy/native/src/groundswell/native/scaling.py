@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from groundswell.native import services
@@ -33,7 +33,9 @@ def scale(home: Home, service: str, copies: int, tell: Callable[[str], None]) ->
         # circus stops for good what had nothing to start, as in a restart of no copies
         ask(home, "start", DRAIN_TIMEOUT_S, name=service, match="simple", waiting=True)
     if copies > len(before):
-        _wait_until_ready(home, service)
+        # Those that were there may hang: that is why some scale out.
+        added = Completeness(home, only=service, as_they_are=[record.pid for record in before])
+        wait_for(added.lacking, home, READY_TIMEOUT_S, "Scaling")
     if has_fewer_threads:
         _replace(home, program, [record.pid for record in before], tell)
     return [record.pid for record in processes(home, [program]) if record.ready]
@@ -45,10 +47,6 @@ def leaving(running: Sequence[Record], copies: int) -> list[int]:
     return [record.pid for record in in_order[: max(0, len(running) - copies)]]
 
 
-def _wait_until_ready(home: Home, service: str, without: Collection[int] = ()) -> None:
-    wait_for(Completeness(home, only=service, without=without).lacking, home, READY_TIMEOUT_S, "Scaling")
-
-
 def _replace(home: Home, program: Program, outdated: list[int], tell: Callable[[str], None]) -> None:
     """Drains these processes one after the other, each once another one can do its work; new ones take their place."""
     for pid in outdated:
@@ -56,7 +54,7 @@ def _replace(home: Home, program: Program, outdated: list[int], tell: Callable[[
         tell(f"{program.name} {pid} starts again with its share of the threads")
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGTERM)
-    _wait_until_ready(home, program.name, outdated)
+    wait_for(Completeness(home, only=program.name, without=outdated).lacking, home, READY_TIMEOUT_S, "Scaling")
 
 
 def _lacks_another(home: Home, program: Program, pid: int) -> dict[str, str]:

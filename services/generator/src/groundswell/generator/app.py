@@ -63,7 +63,7 @@ def build(settings: Settings | None = None) -> Service:
 
 
 class _Heartbeat:
-    """Says once a second what the worker runs, and soon after that has changed, until it has drained."""
+    """Says once a second what the worker runs, and soon after that has changed, for as long as the bus runs."""
 
     def __init__(self, deps: Generation, hand_back_after_s: float) -> None:
         self._deps = deps
@@ -74,7 +74,7 @@ class _Heartbeat:
         self._bus = bus
 
     async def run(self) -> None:
-        while not (self._deps.draining and not self._deps.attempts.running()):
+        while True:
             self._deps.changed.clear()
             await self._say()
             await asyncio.sleep(PROGRESS_PAUSE_S)

@@ -44,6 +44,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._spoilt: set[AIOKafkaProducer] = set()
         self._renewing = asyncio.Lock()
+        self._stopped = False
 
     async def start(self) -> None:
         """Connect, and learn the broker's time: deadlines of what is read first need it.
@@ -53,7 +54,8 @@ class Publisher:
         await self.publish_raw(CLOCK.name, b"", [], key=None)
 
     async def stop(self) -> None:
-        """Flush what can be flushed within a few seconds; always returns."""
+        """Flush what can be flushed within a few seconds; always returns. What comes later is Unavailable."""
+        self._stopped = True
         producer, self._producer = self._producer, None
         if producer is not None:
             await close_producer(producer, STOP_WITHIN_S)
@@ -165,6 +167,8 @@ class Publisher:
     async def _connected(self) -> AIOKafkaProducer:
         if self._producer is not None and self._producer not in self._spoilt:
             return self._producer
+        if self._stopped:
+            raise Unavailable("this process is stopping")
         async with self._renewing:
             if self._producer in self._spoilt:
                 log.warning("publisher renewed")

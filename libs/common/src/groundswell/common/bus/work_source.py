@@ -25,7 +25,7 @@ from groundswell.common.telemetry import names
 from groundswell.common.tiers import Tier
 
 POLL_MS = 200
-FETCH_WAIT_MS = 100
+FETCH_WAIT_MS = 500
 METADATA_AGE_MS = 15_000  # partitions that were added are found within this time
 COMMIT_EVERY_S = 0.1
 COMMIT_WITHIN_S = 5.0
@@ -59,7 +59,10 @@ class WorkSource:
         self._work = Work(consumption, context, self._pause_for)
         self._assignment = Assignment()
         self._jobs: set[Job] = set()
-        self._job_ended = asyncio.Event()
+        self._is_full = False
+        self._has_room = asyncio.Event()
+        # Once full it is filled up again when half of what waits is gone: a poll for each job would cost a tenth of it.
+        self._refill_room = max(1, consumption.prefetch // 2)
         self._commit_now = asyncio.Event()
         self._joined = False
         self._failure: BaseException | None = None
@@ -158,10 +161,11 @@ class WorkSource:
 
     async def _poll(self) -> None:
         room = self._room()
-        self._set_paused(room <= 0)
-        if room <= 0:
-            self._job_ended.clear()
-            await _wait(self._job_ended, POLL_MS / 1000)
+        self._is_full = room < (self._refill_room if self._is_full else 1)
+        self._set_paused(self._is_full)
+        if self._is_full:
+            self._has_room.clear()
+            await _wait(self._has_room, POLL_MS / 1000)
             # Polls all the same: the group takes a consumer that does not poll for dead. But not its own partitions:
             # of a paused one aiokafka would throw away what it has fetched, up to a megabyte, and fetch it again.
             await self._consumer.getmany(NOWHERE)
@@ -225,7 +229,8 @@ class WorkSource:
 
     def _ended(self, job: Job) -> None:
         self._jobs.discard(job)
-        self._job_ended.set()
+        if self._room() >= self._refill_room:
+            self._has_room.set()
         if not job.task.cancelled() and (error := job.task.exception()) is not None:
             log.error("job ended without an outcome; its records come again", error=type(error).__name__)
             self._failure, self._stopping = error, True
@@ -279,7 +284,7 @@ class WorkSource:
             ledgers[partition].committed(offset)
 
     async def _watch(self) -> None:
-        await watch(self._consumer, taken=lambda: self._assignment.taken_count, free=lambda: self._room() > 0)
+        await watch(self._consumer, taken=lambda: self._assignment.taken_count, free=lambda: not self._is_full)
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
         """Let what is in flight finish, or be admitted, and commit it before another member takes the partitions."""
