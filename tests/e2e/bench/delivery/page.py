@@ -95,7 +95,7 @@ def _backlog(measured: Backlog) -> str:
             *table(("milliseconds", "p50", "p99", "commands"), rows),
             "",
             "From LogAppendTime (whole milliseconds) to the start of the handler. A bulk handler takes 10 ms, eight",
-            "slots for all tiers, one of them for interactive work only. Sizes are shuffled in blocks of ten commands.\n",
+            "slots for all tiers, one for interactive work only. Sizes are shuffled in blocks of ten commands.\n",
             f"Slope: {measured.slope_ms:.3f} ms for 10,000 more, 95 % interval {interval} (bootstrap over blocks, seed",
             f"{measured.seed}); limit: includes 0, upper end under {SLOPE_LIMIT_MS:.0f} ms ({kept(is_kept)}).\n",
             taken_at(measured.circumstances),
