@@ -34,8 +34,10 @@ def command(number: int, losses: int = 0) -> GenerateAnswer:
     return GenerateAnswer(request_id=request(number), model="null", messages=asked, max_tokens=9, losses=losses)
 
 
-def placed(placement: Placement, number: int, now: float = 0.0, tier: Tier = Tier.INTERACTIVE) -> int | None:
-    return placement.place(command(number), tier, now)
+def placed(
+    placement: Placement, number: int, now: float = 0.0, tier: Tier = Tier.INTERACTIVE, deadline: float = 60.0
+) -> int | None:
+    return placement.place(command(number), tier, now, deadline=deadline)
 
 
 @given(st.lists(st.integers(0, SLOTS), min_size=1, max_size=4), st.data())
@@ -218,6 +220,15 @@ def test_the_most_urgent_tier_gets_the_free_slot() -> None:
     assert copies(placement) == [(12, 1)]
 
 
+def test_inside_a_tier_the_earliest_deadline_gets_the_free_slot() -> None:
+    placement = Placement()
+    placement.hear(report(0, *range(SLOTS)), 0.0)
+    for number, deadline in enumerate((90.0, 30.0, 60.0), start=10):
+        placed(placement, number, deadline=deadline)
+    placement.hear(report(1, *range(20, 20 + SLOTS - 2)), 0.0)
+    assert copies(placement) == [(11, 1), (12, 1)]
+
+
 def test_the_slot_that_a_worker_keeps_for_interactive_work_is_no_room_for_others() -> None:
     placement = Placement()
     bulk = [RunningAttempt(request_id=request(n), attempt=1, completion_tokens=0, tier=Tier.BULK) for n in range(3)]
@@ -235,12 +246,12 @@ def test_what_was_lost_twice_runs_where_no_other_such_request_is() -> None:
     assert placement.must_wait(command(9, losses=2), Tier.STANDARD, 0.0), "no worker is known"
     placement.hear(report(0).model_copy(update={"running": (suspect,)}), 0.0)
     placement.hear(report(1, 5, 6, 7), 0.0)
-    assert placement.place(command(2, losses=2), Tier.STANDARD, 0.0) == 1
+    assert placement.place(command(2, losses=2), Tier.STANDARD, 0.0, deadline=60.0) == 1
     assert placement.must_wait(command(3, losses=2), Tier.STANDARD, 0.0)
     assert not placement.must_wait(command(3, losses=1), Tier.STANDARD, 0.0)
     assert placed(placement, 4) == 0, "others do not care"
     placement.forget(request(2))
     placement.hear(report(1, 5, 6, 7), 0.0)
     assert not placement.must_wait(command(3, losses=2), Tier.STANDARD, 0.0)
-    assert placement.place(command(3, losses=2), Tier.STANDARD, 0.0) == 1
+    assert placement.place(command(3, losses=2), Tier.STANDARD, 0.0, deadline=60.0) == 1
     assert not placement.must_wait(command(3, losses=2), Tier.STANDARD, 0.0), "it does not wait for itself"

@@ -1,5 +1,7 @@
 """A reader of an answer stream shows one text, whoever wrote it and however often."""
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -48,5 +50,19 @@ def test_what_a_superseded_owner_appends_does_not_count() -> None:
     assert view.take(released(3, 0, "new")) == "new"
 
 
-def test_a_gap_shows_nothing() -> None:
-    assert StreamView(epoch=1).take(released(1, 5, "later")) == ""
+@given(text=st.text(min_size=1, max_size=40), sizes=st.lists(st.integers(1, 9), min_size=40), data=st.data())
+def test_pieces_in_any_order_give_the_whole_text(text: str, sizes: list[int], data: st.DataObject) -> None:
+    starts = [start for start in itertools.accumulate(sizes, initial=0) if start < len(text)]
+    pieces = [(start, text[start:end]) for start, end in itertools.pairwise([*starts, len(text)])]
+    view, shown = StreamView(epoch=1), ""
+    for start, piece in data.draw(st.permutations(pieces)):
+        shown += view.take(released(1, start, piece))
+        assert text.startswith(shown)
+    assert shown == text
+
+
+def test_what_came_early_of_a_superseded_owner_is_not_shown() -> None:
+    view = StreamView(epoch=1)
+    assert view.take(released(1, 5, "later")) == ""
+    view.adopt(adopted(2))
+    assert view.take(released(2, 0, "begin")) == "begin"

@@ -138,7 +138,7 @@ class Carrier:
         tier, until = run.state.question.tier, run.state.question.deadline
         while self._placement.must_wait(command, tier, time.monotonic()):  # noqa: ASYNC110 - time changes it, too
             await asyncio.sleep(LOOK_EVERY_S)
-        partition = self._placement.place(command, tier, time.monotonic())
+        partition = self._placement.place(command, tier, time.monotonic(), deadline=until)
         message = handlers.command(run.state, command, route.partition, partition)
         try:
             await self._publish(route, until, message)

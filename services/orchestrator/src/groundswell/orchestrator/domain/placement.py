@@ -7,8 +7,10 @@ A request that was lost with two workers may be what kills them: it goes where n
 costs itself only.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from groundswell.common.contracts.generation import GenerateAnswer, WorkerProgressed
 from groundswell.common.ids import RequestId, WorkerId
@@ -34,6 +36,7 @@ class _Wanted:
 
     command: GenerateAnswer
     tier: Tier
+    deadline: float = math.inf
 
     @property
     def request_id(self) -> RequestId:
@@ -61,7 +64,7 @@ class Placement:
         self._reports: dict[WorkerId, tuple[WorkerProgressed, float]] = {}
         self._sent: dict[WorkerId, dict[RequestId, _Sent]] = {}
         self._waiting: dict[RequestId, _Wanted] = {}
-        """Placed and, as far as is known, not admitted; oldest first."""
+        """Placed and, as far as is known, not admitted."""
 
     def hear(self, report: WorkerProgressed, now: float) -> None:
         """Take a worker's word for what it runs: what it ran and does no more has ended there."""
@@ -76,22 +79,26 @@ class Placement:
         wanted = _Wanted(command, tier)
         return wanted.is_suspect and not self._takers(wanted, self._fresh(now))
 
-    def place(self, command: GenerateAnswer, tier: Tier, now: float) -> int | None:
-        """The partition for an attempt of the request; None if no worker is known that reads one."""
-        wanted = _Wanted(command, tier)
+    def place(self, command: GenerateAnswer, tier: Tier, now: float, *, deadline: float) -> int | None:
+        """The partition for an attempt of the request; None if no worker is known that reads one.
+
+        `deadline`, by any one clock, says who of a tier is offered a free slot first.
+        """
+        wanted = _Wanted(command, tier, deadline)
         self.forget(wanted.request_id)
         self._waiting[wanted.request_id] = wanted
         takers = self._takers(wanted, self._fresh(now))
         return self._send(wanted, self._least_loaded(takers, tier)) if takers else None
 
     def copies(self, now: float) -> Iterator[Copy]:
-        """Attempts that wait where no slot is free, the most urgent tier first, for workers that have one."""
+        """Attempts that wait where no slot is free, the most urgent first, for workers that have one."""
         fresh = self._fresh(now)
         for tier in Tier:
             with_room = [report for report in fresh if not report.draining and self._room(report, tier) > 0]
             if not with_room:
                 continue
-            for wanted in [wanted for wanted in self._waiting.values() if wanted.tier is tier]:
+            waiting = [wanted for wanted in self._waiting.values() if wanted.tier is tier]
+            for wanted in sorted(waiting, key=attrgetter("deadline")):
                 takers = self._takers(wanted, with_room)
                 if takers and self._is_stuck(wanted, fresh):
                     chosen = self._least_loaded(takers, tier)
