@@ -46,7 +46,7 @@ e2e: $(READY)
 bench: $(READY) ## measure a stack of its own, rewrite docs/bench; FIRST=1: the first demo too, from empty caches
 	$(BIN)/python tests/e2e/bench/run.py $(if $(FIRST),--first)
 
-soak: $(READY) ## break a stack of its own under load, 40 minutes for each round: make soak SEED=n ROUNDS=n
+soak: $(READY) ## break a stack of its own under load, 50 minutes for each round: make soak SEED=n ROUNDS=n
 	$(STACK) provide --model minilm
 	SOAK_SEED=$(SEED) SOAK_ROUNDS=$(ROUNDS) $(BIN)/pytest -v -m soak tests/e2e/soak tests/e2e/soak_bus
 

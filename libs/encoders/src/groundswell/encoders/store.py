@@ -53,7 +53,7 @@ def locate(name: str, *, models_dir: Path, models: dict[str, ModelSpec] | None =
     spec = find_model(name, models)
     folder = models_dir / spec.name
     if not is_complete(folder, spec):
-        raise ModelMissing(f"model {name} is not in {models_dir}; run `groundswell models pull {name}`")
+        raise ModelMissing(f"model {name} is not in {models_dir}; run `.venv/bin/groundswell models pull {name}`")
     return folder
 
 
