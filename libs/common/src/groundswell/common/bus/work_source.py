@@ -64,6 +64,8 @@ class WorkSource:
         # Once full it is filled up again when half of what waits is gone: a poll for each job would cost a tenth of it.
         self._refill_room = max(1, consumption.prefetch // 2)
         self._commit_now = asyncio.Event()
+        self._stirred = asyncio.Event()
+        """There may be something to measure or to commit."""
         self._joined = False
         self._failure: BaseException | None = None
         self._stopping = False
@@ -204,6 +206,8 @@ class WorkSource:
         return more
 
     def _begin(self, taken: list[Taken]) -> None:
+        if taken:
+            self._stirred.set()
         groups = [taken] if self._consumption.batch else [[item] for item in taken]
         for group in groups:
             if group:
@@ -264,6 +268,9 @@ class WorkSource:
 
     async def _commit_regularly(self) -> None:
         while True:
+            if not self._jobs and not due(self._assignment.all()):
+                await self._stirred.wait()  # an idle consumer wakes nobody
+            self._stirred.clear()
             await _wait(self._commit_now, COMMIT_EVERY_S)
             self._commit_now.clear()
             self._measure()  # here, as for each record it would cost more than its handler
@@ -298,10 +305,12 @@ class WorkSource:
             await self._commit(gone)
         finally:
             self._assignment.leave(gone)
+            self._stirred.set()
 
     def adopted(self, partitions: Iterable[TopicPartition]) -> None:
         self._joined = True
         self._assignment.adopt(partitions)
+        self._stirred.set()
 
 
 class _Listener(ConsumerRebalanceListener):
