@@ -1,5 +1,6 @@
 """The state machine of a request, as a table of what each message leads to."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -48,6 +49,7 @@ from groundswell.orchestrator.domain.state import (
     End,
     Input,
     Release,
+    Reply,
     RequestState,
     Send,
     WorkerLost,
@@ -345,9 +347,8 @@ def test_text_that_was_not_cleared_is_not_released() -> None:
     [
         (DeadlinePassed(), Outcome.EXPIRED),
         (Abandoned(), Outcome.CANCELLED),
-        (CommandExpired(command="GenerateAnswer"), Outcome.EXPIRED),
+        (CommandExpired(command="CheckText"), Outcome.EXPIRED),
         (CommandFailed(command="CheckText", reason="bug"), Outcome.FAILED),
-        (GenerationRefused(request_id=REQUEST, attempt=1, epoch=0, reason="too long"), Outcome.REFUSED),
     ],
 )
 def test_every_way_to_break_off_ends_the_request_once(message: Input, outcome: Outcome) -> None:
@@ -358,6 +359,57 @@ def test_every_way_to_break_off_ends_the_request_once(message: Input, outcome: O
     life.hear(message, message, completed(1), DeadlinePassed(), Abandoned())
     assert life.answer.outcome is outcome
     assert life.answer.text == life.released == "The audit log"
+
+
+def refused(attempt: int = 1) -> Reply:
+    return Reply(GenerationRefused(request_id=REQUEST, attempt=attempt, epoch=0, reason="too long"), attempt, 0)
+
+
+def command_failed(attempt: int = 1, command: str = "GenerateAnswer") -> Reply:
+    return Reply(CommandFailed(command=command, reason="bug"), attempt, 0)
+
+
+def command_expired(attempt: int = 1) -> Reply:
+    return Reply(CommandExpired(command="GenerateAnswer"), attempt, 0)
+
+
+@pytest.mark.parametrize(
+    ("made", "outcome"),
+    [(refused, Outcome.REFUSED), (command_failed, Outcome.FAILED), (command_expired, Outcome.EXPIRED)],
+)
+class TestAnAttemptThatCameToNothing:
+    def test_ends_the_request_if_no_worker_has_admitted_it(
+        self, made: Callable[[int], Reply], outcome: Outcome
+    ) -> None:
+        life = Life()
+        life.until_generating()
+        life.hear(made(1), made(1))
+        assert life.answer.outcome is outcome
+
+    def test_was_a_copy_if_a_worker_runs_it(self, made: Callable[[int], Reply], outcome: Outcome) -> None:
+        life = Life()
+        life.until_generating()
+        life.hear(admitted(), tokens(0, "Yes"))
+        assert life.hear(made(1)) == [], outcome
+        life.hear(completed(1))
+        life.moderate()
+        life.moderate()
+        assert life.answer.outcome is Outcome.COMPLETED
+
+    def test_says_nothing_of_the_attempt_after_it(self, made: Callable[[int], Reply], outcome: Outcome) -> None:
+        life = Life()
+        life.until_generating()
+        life.hear(admitted(), WorkerLost(WORKER))
+        assert life.hear(made(1)) == []
+        life.hear(made(2))
+        assert life.answer.outcome is outcome
+
+
+def test_a_check_that_failed_ends_the_request_whatever_runs() -> None:
+    life = Life()
+    life.until_generating()
+    life.hear(admitted(), command_failed(command="CheckText"))
+    assert life.answer.outcome is Outcome.FAILED
 
 
 @pytest.mark.parametrize("message", [DeadlinePassed(), Abandoned()])

@@ -432,6 +432,23 @@ async def test_a_question_whose_worker_is_lost_goes_on_and_hears_no_more_of_the_
     await until(lambda: bench.desk.running == 0)
 
 
+async def test_a_failure_that_lies_behind_the_loss_of_its_worker_does_not_fail_the_attempt_after_it(
+    bench: Bench,
+) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups")
+    await bench.clears(TextRole.ANSWER)
+    await until(lambda: bench.publisher.payloads(AnswerReleased))
+    bench.desk.lose(WORKER)
+    await bench.says(CommandFailed(command="GenerateAnswer", reason="of the first attempt"), attempt=1)
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
+    await bench.desk.cancel(REQUEST)
+    *_, answer = await everything(stream)
+    assert isinstance(answer, Answer)
+    assert answer.outcome is Outcome.CANCELLED
+
+
 async def test_a_request_that_another_replica_adopted_is_relayed_and_ends_as_the_ledger_says(bench: Bench) -> None:
     stream = await bench.desk.accept(question("null"))
     await bench.clears(TextRole.INPUT)

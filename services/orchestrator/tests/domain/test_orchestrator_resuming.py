@@ -29,7 +29,7 @@ from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.generating import MAX_LOSSES
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.domain.request import advance
-from groundswell.orchestrator.domain.resuming import Reply, resume
+from groundswell.orchestrator.domain.resuming import resume
 from groundswell.orchestrator.domain.state import (
     Began,
     CancelAttempt,
@@ -37,6 +37,7 @@ from groundswell.orchestrator.domain.state import (
     End,
     Input,
     Release,
+    Reply,
     RequestState,
     Send,
     WorkerLost,

@@ -38,6 +38,7 @@ from groundswell.orchestrator.domain.state import (
     Input,
     KeepPrompt,
     Release,
+    Reply,
     RequestState,
     Send,
     Superseded,
@@ -156,7 +157,7 @@ class Carrier:
 
     def _not_sent(self, run: Run, command: GenerateAnswer, reason: str) -> None:
         failed = CommandFailed(command=command.type_name(), reason=reason)
-        run.mailbox.put_nowait((failed, current_carrier()))
+        run.mailbox.put_nowait((Reply(failed, command.attempt, command.epoch), current_carrier()))
 
     async def _bind(self, run: Run, effect: BindAttempt, route: ReplyRoute) -> None:
         doubled = run.copied or effect.doubled

@@ -26,12 +26,13 @@ from groundswell.orchestrator.domain.ending import give_up
 from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
-from groundswell.orchestrator.domain.resuming import Reply, is_of_superseded_attempt, resume
+from groundswell.orchestrator.domain.resuming import resume
 from groundswell.orchestrator.domain.state import (
     Abandoned,
     AttemptLost,
     Began,
     Effect,
+    Reply,
     RequestState,
     Superseded,
     WorkerLost,
@@ -146,9 +147,9 @@ class Desk:
         if isinstance(payload, GenerationAdmitted | TokensGenerated):
             self._workers.hear(payload.worker, time.monotonic())
         run = self._runs.get(RequestId(message.envelope.correlation_id))
-        if run is not None and not is_of_superseded_attempt(run.state, _reply(message)):
-            run.mailbox.put_nowait((payload, current_carrier()))
-        elif run is None and isinstance(payload, GenerationAdmitted) and self._route is not None:
+        if run is not None:
+            run.mailbox.put_nowait((_reply(message), current_carrier()))
+        elif isinstance(payload, GenerationAdmitted) and self._route is not None:
             unwanted = handlers.unwanted(payload, message.envelope)
             self._keep(asyncio.create_task(self._carrier.control(self._route, unwanted)))
 

@@ -90,7 +90,8 @@ def take_window_verdict(state: RequestState, verdict: TextCleared | TextBlocked,
 
 
 def take_refusal(state: RequestState, message: GenerationRefused, now: float) -> Step:
-    if not _of_attempt(state, message):
+    """Nobody can run it; but once a worker has admitted the attempt, the refusal is that of a copy."""
+    if not _of_attempt(state, message) or state.worker is not None:
         return state, []
     return end(state, Outcome.REFUSED, now, reason=message.reason)
 

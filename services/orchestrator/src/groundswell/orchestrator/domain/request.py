@@ -11,6 +11,7 @@ from typing import Any
 
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
+    GenerateAnswer,
     GenerationAdmitted,
     GenerationFailed,
     GenerationRefused,
@@ -27,6 +28,7 @@ from groundswell.orchestrator.domain.state import (
     Began,
     DeadlinePassed,
     Input,
+    Reply,
     RequestState,
     Step,
     WorkerLost,
@@ -35,10 +37,20 @@ from groundswell.orchestrator.domain.state import (
 
 def advance(state: RequestState, message: Input, now: float) -> Step:
     """The next state and what to do. A message that is late, doubled or of another attempt changes nothing."""
+    if isinstance(message, Reply):
+        return advance(state, message.payload, now) if _counts(state, message) else (state, [])
     take = _TAKE.get(type(message))
     if state.stage == "ended" or take is None:
         return state, []
     return take(state, message, now)
+
+
+def _counts(state: RequestState, reply: Reply) -> bool:
+    """A generation command that came to nothing says so of its own attempt only, and once that runs it was a copy."""
+    payload = reply.payload
+    if not isinstance(payload, CommandFailed | CommandExpired) or payload.command != GenerateAnswer.type_name():
+        return True
+    return state.worker is None and (reply.epoch, reply.attempt) == (state.attempt_epoch, state.attempt)
 
 
 def _take_verdict(state: RequestState, verdict: TextCleared | TextBlocked, now: float) -> Step:

@@ -5,38 +5,38 @@ What the log does not say is which attempts were given up meanwhile: a later adm
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeAlias
 
 from groundswell.common.contracts.answers import RepliesAdopted
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
-    GenerateAnswer,
     GenerationAdmitted,
     GenerationFailed,
     GenerationStopped,
     TokensGenerated,
 )
-from groundswell.common.contracts.message import CommandExpired, CommandFailed, Message
+from groundswell.common.contracts.message import Message
 from groundswell.orchestrator.domain.gathering import unanswered
 from groundswell.orchestrator.domain.generating import supersede
 from groundswell.orchestrator.domain.request import advance
-from groundswell.orchestrator.domain.state import Began, BindAttempt, Effect, End, Release, RequestState, Send, Step
+from groundswell.orchestrator.domain.state import (
+    Began,
+    BindAttempt,
+    Effect,
+    End,
+    Release,
+    Reply,
+    RequestState,
+    Send,
+    Step,
+)
 
 AttemptNumber: TypeAlias = tuple[int, int]
 """Epoch and number: they order the attempts of a request."""
 
 _FIRST = 0
 """Below every epoch: the first owner's is learnt from the first attempt that was admitted."""
-
-
-@dataclass(frozen=True)
-class Reply:
-    """A message of the reply partition; `attempt` and `epoch` are those of the command that it answers."""
-
-    payload: Message
-    attempt: int
-    epoch: int
 
 
 def resume(state: RequestState, replies: Sequence[Reply], now: float) -> Step:
@@ -63,16 +63,6 @@ def resume(state: RequestState, replies: Sequence[Reply], now: float) -> Step:
     ]
 
 
-def is_of_superseded_attempt(state: RequestState, reply: Reply) -> bool:
-    """A generation command that was given up says nothing of the attempt after it."""
-    payload = reply.payload
-    return (
-        isinstance(payload, CommandFailed | CommandExpired)
-        and payload.command == GenerateAnswer.type_name()
-        and (reply.epoch, reply.attempt) != (state.attempt_epoch, state.attempt)
-    )
-
-
 def _by_owner(replies: Sequence[Reply]) -> Iterator[tuple[int | None, list[Reply]]]:
     """What each owner heard, with its epoch; that of the first is not known."""
     owner: int | None = None
@@ -94,9 +84,9 @@ def _hear(state: RequestState, heard: Sequence[Reply], now: float) -> Step:
             admitted.setdefault(_number(reply.payload), reply.payload.prefix_length)
     effects: list[Effect] = []
     for reply in heard:
-        if not _counted(reply.payload, admitted) or is_of_superseded_attempt(state, reply):
+        if not _counted(reply.payload, admitted):
             continue
-        state, more = advance(_given_up_before(state, reply.payload), reply.payload, now)
+        state, more = advance(_given_up_before(state, reply.payload), reply, now)
         effects += more
         if state.stage == "ended":
             break

@@ -109,7 +109,16 @@ class Superseded:
     """Another replica carries the request on: this one did not renew its lease in time."""
 
 
-Input: TypeAlias = Message | Began | DeadlinePassed | Abandoned | WorkerLost | AttemptLost | Superseded
+@dataclass(frozen=True)
+class Reply:
+    """A message of the reply partition; `attempt` and `epoch` are those of the command that it answers."""
+
+    payload: Message
+    attempt: int
+    epoch: int
+
+
+Input: TypeAlias = Message | Reply | Began | DeadlinePassed | Abandoned | WorkerLost | AttemptLost | Superseded
 Stage: TypeAlias = Literal["accepted", "generating", "ended"]
 
 
