@@ -398,6 +398,55 @@ async def test_an_attempt_that_nobody_waits_for_is_ended_in_its_worker(bench: Be
     assert len(bench.publisher.payloads(AttemptCancelled)) == 1, "who does not own its replies knows nothing of it"
 
 
+def tokens(sequence: int = 5, **of: Any) -> TokensGenerated:
+    of = {"request_id": REQUEST, "attempt": 1, "epoch": EPOCH, "worker": WORKER, **of}
+    return TokensGenerated(**of, sequence=sequence, position=sequence, token_ids=(sequence,), text="more")
+
+
+async def test_a_worker_that_goes_on_although_its_cancel_was_lost_is_told_again(bench: Bench) -> None:
+    bench.publisher.refuses = {AttemptCancelled: Unavailable("Kafka: away")}
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    await bench.desk.cancel(REQUEST)
+    await everything(stream)
+    await until(lambda: bench.desk.running == 0)
+    bench.publisher.refuses = {}
+    for sequence in (5, 6):
+        await bench.says(tokens(sequence))
+    await until(lambda: bench.publisher.payloads(AttemptCancelled))
+    [cancelled] = bench.publisher.payloads(AttemptCancelled)
+    assert (cancelled.request_id, cancelled.attempt, cancelled.epoch, cancelled.but_of) == (REQUEST, 1, EPOCH, None)
+
+
+async def test_a_worker_that_was_only_silent_is_told_again_to_let_its_attempt_go(bench: Bench) -> None:
+    bench.publisher.refuses = {AttemptCancelled: Unavailable("Kafka: away")}
+    await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    bench.desk.lose(WORKER)
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
+    bench.publisher.refuses = {}
+    await bench.says(tokens())
+    await until(lambda: bench.publisher.payloads(AttemptCancelled))
+    [cancelled] = bench.publisher.payloads(AttemptCancelled)
+    assert (cancelled.attempt, cancelled.epoch, cancelled.but_of) == (1, EPOCH, None)
+
+
+async def test_what_a_newer_owner_of_the_partition_began_is_left_alone(bench: Bench) -> None:
+    await bench.says(tokens(epoch=EPOCH + 1))
+    await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    bench.desk.lose(WORKER)
+    await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
+    [its_own] = bench.publisher.payloads(AttemptCancelled)
+    await bench.streams(StreamAdopted(request_id=REQUEST, epoch=EPOCH + 1))
+    await bench.says(tokens())
+    await until(lambda: bench.ledger.looked_up)
+    assert bench.publisher.payloads(AttemptCancelled) == [its_own], "its adopter may go on with the attempt"
+
+
 async def test_an_orphan_that_cannot_be_carried_on_fails_alone(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> NoReturn:
         raise ValueError("a bug")

@@ -10,7 +10,6 @@ from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, Re
 from groundswell.common.contracts.generation import (
     AttemptCancelled,
     GenerateAnswer,
-    GenerationAdmitted,
     WorkerProgressed,
 )
 from groundswell.common.contracts.knowledge import DocumentEvent, DocumentRemoved
@@ -166,12 +165,12 @@ def bound(state: RequestState, worker: WorkerId) -> Outgoing:
     return _cancelled(state, AttemptCancelled(request_id=state.request_id, attempt=attempt, epoch=epoch, but_of=worker))
 
 
-def unwanted(admitted: GenerationAdmitted, envelope: Envelope) -> Outgoing:
-    """Nobody waits for an attempt that a worker admitted."""
+def unwanted(cancel: AttemptCancelled, envelope: Envelope) -> Outgoing:
+    """Nobody waits for the attempt that the message with `envelope` came of."""
     return Outgoing(
         topic=ATTEMPT_CANCELLED.physical_name,
-        payload=AttemptCancelled(request_id=admitted.request_id, attempt=admitted.attempt, epoch=admitted.epoch),
-        key=admitted.request_id,
+        payload=cancel,
+        key=cancel.request_id,
         correlation_id=envelope.correlation_id,
         tenant=envelope.tenant,
         tier=envelope.tier,

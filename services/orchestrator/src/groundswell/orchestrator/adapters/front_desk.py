@@ -13,7 +13,7 @@ import structlog
 
 from groundswell.common.bus.messages import Received
 from groundswell.common.contracts.answers import AnswerReleased, StreamAdopted
-from groundswell.common.contracts.generation import GenerationAdmitted, TokensGenerated
+from groundswell.common.contracts.generation import AttemptCancelled, GenerationAdmitted, TokensGenerated
 from groundswell.common.contracts.message import Message
 from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, WorkerId
@@ -21,6 +21,7 @@ from groundswell.common.telemetry.tracing import current_carrier
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.carrier import CONTROL_WITHIN_S, Carrier
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run, RunStream
+from groundswell.orchestrator.domain import unwanted
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.ending import give_up
 from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts, WorkerSigns
@@ -62,6 +63,9 @@ class Desk:
         self._workers = workers
         self._placement = placement
         self._route: ReplyRoute | None = None
+        self._epochs: dict[int, int] = {}
+        """Of reply partitions that this replica owned last, by partition: newer attempts there are of others."""
+        self._told_to_end = unwanted.ToldToEnd()
         self.opened = asyncio.Event()
         self._runs: dict[RequestId, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,6 +80,7 @@ class Desk:
 
     def open(self, route: ReplyRoute) -> None:
         self._route = route
+        self._epochs[route.partition] = route.epoch
         self.opened.set()
 
     def close(self) -> None:
@@ -104,6 +109,7 @@ class Desk:
 
         None if its assistant is gone, too: then it expires.
         """
+        self._epochs[route.partition] = route.epoch
         assistant = self._find_assistant(question.model)
         if assistant is None:
             log.warning("request of an assistant that is gone", request_id=question.request_id)
@@ -142,16 +148,31 @@ class Desk:
         return True
 
     async def hear_reply(self, message: Received[Message]) -> None:
-        """Hand a reply to its request. One that nobody waits for is dropped, and its attempt ended."""
+        """Hand a reply to its request. What nobody waits for is dropped, and its attempt ended."""
         payload = message.payload
+        run = self._runs.get(RequestId(message.envelope.correlation_id))
         if isinstance(payload, GenerationAdmitted | TokensGenerated):
             self._workers.hear(payload.worker, time.monotonic())
-        run = self._runs.get(RequestId(message.envelope.correlation_id))
+            self._end_unwanted(run, payload, message)
         if run is not None:
             run.mailbox.put_nowait((_reply(message), current_carrier()))
-        elif isinstance(payload, GenerationAdmitted) and self._route is not None:
-            unwanted = handlers.unwanted(payload, message.envelope)
-            self._keep(asyncio.create_task(self._carrier.control(self._route, unwanted)))
+
+    def _end_unwanted(
+        self, run: Run | None, said: GenerationAdmitted | TokensGenerated, message: Received[Message]
+    ) -> None:
+        """Tell a worker to let go what nobody here wants, again and again while it goes on with it."""
+        if self._route is None or said.epoch > self._epochs.get(message.origin.partition, -1):
+            return  # who does not own its replies, or no longer, knows nothing of it
+        if run is None:
+            cancel: AttemptCancelled | None = unwanted.cancel(said)
+        elif run.view.epoch > run.state.epoch or isinstance(said, GenerationAdmitted):
+            return  # its adopter decides, or the request itself
+        else:
+            cancel = unwanted.cancel_if_unwanted(run.state, said)
+        attempt = BoundAttempt(said.request_id, said.attempt, said.epoch, said.worker)
+        if cancel is not None and self._told_to_end.is_due(attempt, time.monotonic()):
+            outgoing = handlers.unwanted(cancel, message.envelope)
+            self._keep(asyncio.create_task(self._carrier.control(self._route, outgoing)))
 
     async def hear_stream(self, message: Received[Message]) -> None:
         """What the answer stream says of a request that runs here, be it by this replica or by its adopter."""
