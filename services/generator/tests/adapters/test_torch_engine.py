@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,8 @@ for line in sys.stdin:
         signal.pause()
     if prompt == "babble":
         print("what?", flush=True)
+    if prompt == "stray":
+        step(({**key, "request_id": "req_unknown"}, {"kind": "tokens", "token_ids": [5], "text": "hello"}))
     if prompt == "hello":
         end = {"kind": "finished", "reason": "stop", "prompt_tokens": 1, "completion_tokens": 1}
         step((key, {"kind": "tokens", "token_ids": [5], "text": "hello"}), (key, end))
@@ -128,6 +131,7 @@ async def test_says_how_long_steps_take() -> None:
         ("die", "the model's process ended with status 3"),
         ("hang", "a step of the model took longer than 0.5 s"),
         ("babble", "the model's process said what cannot be read"),
+        ("stray", "what the model's process said was not expected: KeyError"),
     ],
 )
 async def test_a_process_that_goes_wrong_fails_its_jobs_and_is_started_again(deed: str, reason: str) -> None:
@@ -158,11 +162,43 @@ async def test_a_job_that_comes_while_the_model_is_not_loaded_fails_at_once() ->
         (script("raise SystemExit(7)"), "its process ended with status 7"),
         (script("import signal; signal.pause()"), "did not load within 0.5 s"),
         (("/nowhere/at/all",), "cannot be started: No such file"),
+        (script("print('what?')"), "said what cannot be read"),
+        (script("print('x' * 50_000_000)"), "said what cannot be read"),
+        (script(WORKER.replace('"loaded"', '"stepped"')), "said what cannot be read"),
     ],
 )
 async def test_a_model_that_does_not_load_is_an_error_of_start(command: tuple[str, ...], reason: str) -> None:
     with pytest.raises(RuntimeError, match=reason):
         await TorchEngine(command, load_timeout_s=0.5).start()
+
+
+@pytest.mark.parametrize("trouble", ["print('x' * 50_000_000)", "raise SystemExit(7)", "print('what?')"])
+async def test_a_model_that_does_not_load_again_is_tried_until_it_does(trouble: str, tmp_path: Path) -> None:
+    starts = tmp_path / "starts"
+    troubled_once = f"""
+import pathlib
+starts = pathlib.Path({str(starts)!r})
+count = len(starts.read_text()) if starts.exists() else 0
+starts.write_text("x" * (count + 1))
+if count == 1:
+    {trouble}
+    raise SystemExit
+"""
+    async with running(script(troubled_once + WORKER)) as engine:
+        await rest_of(submit(engine, job("die")))
+        await until(lambda: engine.ready)
+        assert await rest_of(submit(engine, job("hello"))) == HELLO
+    assert starts.read_text(encoding="ascii") == "xxx"
+
+
+async def test_says_when_it_is_no_longer_ready_and_when_it_is_again() -> None:
+    told: list[bool] = []
+    engine = TorchEngine(script(WORKER), restart_pause_s=0.01, on_change=lambda: told.append(engine.ready))
+    await engine.start()
+    await rest_of(submit(engine, job("die")))
+    await until(lambda: engine.ready)
+    assert told == [True, False, True]
+    await engine.stop()
 
 
 async def test_stopping_fails_what_runs_and_ends_the_process() -> None:

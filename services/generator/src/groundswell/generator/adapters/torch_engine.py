@@ -12,6 +12,7 @@ import structlog
 from groundswell.generator.adapters.worker_messages import (
     FROM_WORKER,
     HELD_MODEL,
+    LOADED,
     Cancel,
     HeldModel,
     Loaded,
@@ -26,6 +27,7 @@ from groundswell.generator.ports import Tell
 log = structlog.get_logger(__name__)
 _LINE_LIMIT = 2**22  # bytes; the events of one step are a few kilobytes
 _STOP_TIMEOUT_S = 5.0
+UNREADABLE = "the model's process said what cannot be read"
 
 
 def worker_command(spec: HeldModel) -> tuple[str, ...]:
@@ -36,7 +38,7 @@ class TorchEngine:
     """Runs `command` (see `worker_command`), and runs it again when it ends; its jobs then end with `Failed`.
 
     A worker that does not load within `load_timeout_s`, or has jobs and is silent for `step_timeout_s`, is killed.
-    `on_step` hears how many seconds each step took.
+    `on_step` hears how many seconds each step took; `on_change` is called when `ready` has changed.
     """
 
     def __init__(
@@ -48,6 +50,7 @@ class TorchEngine:
         load_timeout_s: float = 600.0,
         restart_pause_s: float = 1.0,
         on_step: Callable[[float], None] = lambda _seconds: None,
+        on_change: Callable[[], None] = lambda: None,
     ) -> None:
         self._command = command
         self._variables = {
@@ -62,6 +65,7 @@ class TorchEngine:
         self._load_timeout_s = load_timeout_s
         self._restart_pause_s = restart_pause_s
         self._on_step = on_step
+        self._on_change = on_change
         self._jobs: dict[AttemptKey, Tell] = {}
         self._process: Process | None = None
         self._silence: asyncio.Timeout | None = None
@@ -118,19 +122,25 @@ class TorchEngine:
                 return await self._load()
             except RuntimeError as error:
                 log.warning("the model cannot be loaded, trying again", reason=str(error))
+            except Exception:  # ended here, the keeper would leave the engine loading for ever
+                log.exception("the model cannot be loaded, trying again")
 
     async def _load(self) -> Process:
-        """A new worker, loaded. Raises RuntimeError if it ends, or is silent for too long, before."""
+        """A new worker, loaded. Raises RuntimeError if it ends, is silent for too long, or says something else."""
         process = self._process = await self._spawn()
         try:
             async with asyncio.timeout(self._load_timeout_s):
                 line = await _lines(process).readline()
+            if line:
+                LOADED.validate_json(line)
         except TimeoutError:
-            process.kill()
-            await process.wait()
+            await _kill(process)
             raise RuntimeError(f"the model did not load within {self._load_timeout_s:g} s") from None
-        except asyncio.CancelledError:
-            process.kill()
+        except ValueError as error:
+            await _kill(process)
+            raise RuntimeError(f"the model did not load: {UNREADABLE}") from error
+        except BaseException:
+            await _kill(process)
             raise
         if not line:
             raise RuntimeError(f"the model did not load: its process ended with status {await process.wait()}")
@@ -149,17 +159,22 @@ class TorchEngine:
         """Pass events on until the worker ends; why it did."""
         try:
             async with asyncio.timeout(None) as self._silence:
+                self._on_change()
                 while line := await _lines(process).readline():
                     self._pass_on(FROM_WORKER.validate_json(line))
                     self._expect_step()
             return f"the model's process ended with status {await process.wait()}"
         except TimeoutError:
-            process.kill()
+            await _kill(process)
             return f"a step of the model took longer than {self._step_timeout_s:g} s"
         except ValueError:
-            return "the model's process said what cannot be read"
+            return UNREADABLE
+        except Exception as error:
+            log.exception("what the model's process said was not expected")
+            return f"what the model's process said was not expected: {type(error).__name__}"
         finally:
             self._silence = None
+            self._on_change()
             await _end(process)
 
     def _pass_on(self, step: Loaded | Stepped) -> None:
@@ -196,6 +211,10 @@ async def _end(process: Process) -> None:
         async with asyncio.timeout(_STOP_TIMEOUT_S):
             await process.wait()
     except TimeoutError:
-        with contextlib.suppress(ProcessLookupError):
-            process.kill()
-        await process.wait()
+        await _kill(process)
+
+
+async def _kill(process: Process) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        process.kill()
+    await process.wait()

@@ -72,6 +72,7 @@ FromWorker = Loaded | Stepped
 
 TO_WORKER: TypeAdapter[ToWorker] = TypeAdapter(Annotated[Submit | Cancel, Field(discriminator="kind")])
 FROM_WORKER: TypeAdapter[FromWorker] = TypeAdapter(Annotated[Loaded | Stepped, Field(discriminator="kind")])
+LOADED: TypeAdapter[Loaded] = TypeAdapter(Loaded)
 HELD_MODEL: TypeAdapter[HeldModel] = TypeAdapter(HeldModel)
 
 
