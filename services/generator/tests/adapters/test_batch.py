@@ -16,6 +16,7 @@ from groundswell.generator.domain.jobs import (
     AttemptKey,
     Cancelled,
     EngineEvent,
+    Failed,
     Finished,
     GenerationJob,
     Refused,
@@ -231,6 +232,22 @@ def test_an_answer_ends_where_the_context_does() -> None:
     batch = new_batch(context_tokens=5)
     batch.submit(job("abc", limit=100))
     assert ids_in(finish(batch, Heard())["req"]) == expected("abc", 2)
+
+
+def test_a_job_that_the_tokenizer_stumbles_over_costs_itself_only() -> None:
+    class Stumbling(Letters):
+        def encode(self, messages: Sequence[ChatMessage]) -> list[int]:
+            if messages[0].content == "trap":
+                raise TypeError("trap")
+            return super().encode(messages)
+
+    batch, heard = new_batch(), Heard()
+    batch.tokens = Stumbling()
+    submit(batch, heard, job("ab", "other", limit=2))
+    submit(batch, heard, job("trap"))
+    finish(batch, heard)
+    assert heard["req"] == [Started(0), Failed("the prompt could not be read: TypeError")]
+    assert isinstance(heard["other"][-1], Finished)
 
 
 def test_messages_that_the_model_cannot_take_are_refused() -> None:

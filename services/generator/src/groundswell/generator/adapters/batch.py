@@ -12,6 +12,7 @@ from groundswell.generator.domain.jobs import (
     AttemptKey,
     Cancelled,
     EngineEvent,
+    Failed,
     Finished,
     GenerationJob,
     Refused,
@@ -89,6 +90,10 @@ class Batch:
             prompt = self.tokens.encode(job.messages)
         except ValueError as error:
             self._tell(job.key, Refused(str(error)))
+            return
+        except Exception as error:  # noqa: BLE001 - it must cost neither the others nor, uncounted, the engine
+            self._tell(job.key, Started(0))
+            self._tell(job.key, Failed(f"the prompt could not be read: {type(error).__name__}"))
             return
         length = len(prompt) + len(job.prefix_token_ids)
         if length >= self.context_tokens:
