@@ -25,7 +25,7 @@ from groundswell.common.ids import CorrelationId, MessageId, RequestId, TeamId, 
 from groundswell.common.tiers import Tier
 from groundswell.common.topics import WORKER_PROGRESS
 from groundswell.generator.adapters.null_engine import NullEngine
-from groundswell.generator.domain.jobs import AttemptKey
+from groundswell.generator.domain.jobs import AttemptKey, Failed, GenerationJob
 from groundswell.generator.handlers import (
     Generation,
     cancel_attempt,
@@ -34,6 +34,7 @@ from groundswell.generator.handlers import (
     report_progress,
     stopped_before_it_ran,
 )
+from groundswell.generator.ports import Tell
 
 REQUEST = RequestId("req_1")
 ANSWER = "one two three four five"
@@ -51,6 +52,13 @@ class Clock:
 
     def __call__(self) -> float:
         return self.seconds
+
+
+class Hung(NullEngine):
+    """A step of another job hangs: it breaks off before it gets to this one."""
+
+    def submit(self, job: GenerationJob, tell: Tell) -> None:
+        tell(Failed("a step of the model took longer than 60 s"))
 
 
 async def generation(*, token_delay_s: float = 0.0) -> Generation:
@@ -260,6 +268,17 @@ async def test_an_engine_that_dies_fails_the_attempt() -> None:
     assert [type(payload) for payload in await all_of(stream)] == [GenerationFailed]
 
 
+async def test_an_attempt_that_waited_behind_the_one_that_killed_the_engine_is_not_lost_but_tried_again() -> None:
+    deps = await generation()
+    engine, deps.engine = deps.engine, Hung()
+    await deps.engine.start()
+    with pytest.raises(Overloaded, match="broke off before its turn: a step of the model took longer than 60 s"):
+        await answer(deps, command())
+    assert not deps.inboxes
+    deps.engine = engine
+    assert isinstance((await answer(deps, command()))[-1], AnswerCompleted)
+
+
 async def test_what_begins_and_what_ends_is_news() -> None:
     deps = await generation()
     stream = generate_answer(received(command()), deps=deps)
@@ -285,6 +304,21 @@ async def test_progress_names_what_runs() -> None:
     deps.engine.cancel(AttemptKey(REQUEST, 1))
     await pending
     await stream.aclose()
+
+
+async def test_a_worker_offers_no_model_while_it_is_not_loaded() -> None:
+    deps = await generation()
+
+    def offered() -> tuple[str, ...]:
+        progress = report_progress(deps, {Tier.BULK: (1,)}).payload
+        assert isinstance(progress, WorkerProgressed)
+        return progress.models
+
+    assert offered() == ("null",)
+    await deps.engine.stop()
+    assert offered() == ()
+    await deps.engine.start()
+    assert offered() == ("null",)
 
 
 async def test_attempts_of_many_requests_do_not_mix() -> None:

@@ -190,6 +190,31 @@ def test_what_was_sent_to_a_worker_that_is_gone_goes_to_one_with_room() -> None:
         assert copies(placement, now) == [(10, 1)], leave
 
 
+def test_a_worker_whose_model_is_being_loaded_again_gets_nothing_and_what_it_has_goes_to_one_with_room() -> None:
+    placement = Placement()
+    placement.hear(report(0), 0.0)
+    assert [placed(placement, number) for number in (10, 11)] == [0, 0]
+    placement.hear(report(0, 11, waiting=1), 0.0)
+    placement.hear(report(1, 1, 2), 0.0)
+    assert copies(placement) == []
+    placement.hear(report(0, models=()), 0.0)
+    assert copies(placement) == [(10, 1), (11, 1)], "also what waited in its engine when that broke off"
+    assert [placed(placement, number) for number in (12, 13)] == [1, 1]
+    assert placement.place(command(14, losses=2), Tier.INTERACTIVE, 0.0, deadline=60.0) == 1
+    assert placement.must_wait(command(15, losses=2), Tier.INTERACTIVE, 0.0)
+    placement.hear(report(0), 0.0)
+    assert placed(placement, 16) == 0
+
+
+def test_what_comes_while_no_model_is_loaded_goes_to_the_worker_that_has_it_first() -> None:
+    placement = Placement()
+    placement.hear(report(0, models=()), 0.0)
+    placement.hear(report(1, models=()), 0.0)
+    assert placed(placement, 10) is None
+    placement.hear(report(1), 0.0)
+    assert copies(placement) == [(10, 1)]
+
+
 def test_what_lies_on_a_partition_that_went_to_a_full_worker_goes_to_one_with_room() -> None:
     placement = Placement()
     placement.hear(report(0), 0.0)

@@ -40,8 +40,11 @@ PROGRESS_PAUSE_S = 0.05
 def build(settings: Settings | None = None) -> Service:
     settings = settings or Settings.load("generator")
     model = _model(settings.model)
-    engine = _engine(model, settings)
-    deps = Generation(engine=engine, model=model.name, worker=_worker_id(), slots=settings.generator_slots)
+    changed = asyncio.Event()
+    engine = _engine(model, settings, changed)
+    deps = Generation(
+        engine=engine, model=model.name, worker=_worker_id(), slots=settings.generator_slots, changed=changed
+    )
     beat = _Heartbeat(deps, hand_back_after_s=min(settings.generator_hand_back_after_s, settings.drain_s / 2))
     return Service(
         name="generator",
@@ -107,7 +110,7 @@ def _model(name: str) -> ModelSpec:
     return model
 
 
-def _engine(model: ModelSpec, settings: Settings) -> Engine:
+def _engine(model: ModelSpec, settings: Settings, changed: asyncio.Event) -> Engine:
     context_tokens = min(model.context_tokens, settings.generator_context_tokens)
     if model.kind is Kind.NULL:
         return NullEngine(
@@ -128,6 +131,7 @@ def _engine(model: ModelSpec, settings: Settings) -> Engine:
         threads=held.threads,
         step_timeout_s=settings.generator_step_timeout_s,
         on_step=names.STEP_SECONDS.labels(model.name).observe,
+        on_change=changed.set,
     )
 
 

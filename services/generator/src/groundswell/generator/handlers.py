@@ -20,7 +20,7 @@ from groundswell.common.topics import WORKER_PROGRESS
 from groundswell.generator.domain.attempt_run import AttemptRun, HandBack, Happening, Nothing, Report
 from groundswell.generator.domain.attempts import Attempts, Before
 from groundswell.generator.domain.cancellations import Cancellation, RecentCancellations
-from groundswell.generator.domain.jobs import AttemptKey, Cancelled, GenerationJob
+from groundswell.generator.domain.jobs import AttemptKey, Cancelled, Failed, GenerationJob
 from groundswell.generator.domain.pacing import TokenPacer, pace_of
 from groundswell.generator.ports import Engine
 
@@ -43,7 +43,7 @@ class Generation:
     inboxes: dict[AttemptKey, Inbox] = field(default_factory=dict)
     draining: bool = False
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """What it runs is not what it said last."""
+    """What it runs, or whether its model is loaded, is not what it said last."""
 
     def join(self, run: AttemptRun) -> Inbox:
         self.attempts.join(run)
@@ -67,7 +67,7 @@ class Generation:
 
 
 async def generate_answer(message: Received[GenerateAnswer], *, deps: Generation) -> AsyncGenerator[Outgoing, None]:
-    """Admission, tokens, outcome. Raises Overloaded while no model is loaded: nobody has admitted the attempt then.
+    """Admission, tokens, outcome. Raises Overloaded while nobody has admitted the attempt and no model is loaded.
 
     What was cancelled before its turn does not come here, see `stopped_before_it_ran`.
     """
@@ -81,6 +81,9 @@ async def generate_answer(message: Received[GenerateAnswer], *, deps: Generation
         deps.engine.submit(_job(message), inbox.put_nowait)
         while run.outcome is None:
             happening = await _next(inbox, run, message.deadline, deps.now)
+            if isinstance(happening, Failed) and not run.admitted:
+                # no loss: an engine admits before it works on a job, so this one has no part in what broke it
+                raise Overloaded(f"the model broke off before its turn: {happening.reason}")
             for report in run.advance(happening, deps.now()):
                 yield reply(message, report)
                 run.published(report)
@@ -112,10 +115,13 @@ async def cancel_attempt(message: Received[AttemptCancelled], *, deps: Generatio
 
 
 def report_progress(deps: Generation, partitions: Mapping[Tier, tuple[int, ...]]) -> Outgoing:
-    """What the worker runs and its room; its sign of life. `partitions`: those of the command that it reads."""
+    """What the worker runs and its room; its sign of life. `partitions`: those of the command that it reads.
+
+    While its model is not loaded it offers none: it looks idle, and would draw what it cannot run.
+    """
     progress = WorkerProgressed(
         worker=deps.worker,
-        models=(deps.model,),
+        models=(deps.model,) if deps.engine.ready else (),
         slots=deps.slots,
         running=deps.attempts.report(),
         waiting=deps.attempts.waiting(),
