@@ -182,9 +182,10 @@ class Work:
             await publisher.publish_all(await self._consumption.handle(message))
 
     async def _stand_back(self, overload: Overloaded) -> None:
-        log.info("paused", reason=overload.reason, retry_after_s=overload.retry_after_s)
-        self._pause(overload.retry_after_s)
-        await asyncio.sleep(overload.retry_after_s)
+        wait_s = overload.retry_after_s + backoff_s(1)
+        log.info("paused", reason=overload.reason, retry_after_s=wait_s)
+        self._pause(wait_s)
+        await asyncio.sleep(wait_s)
 
     async def _is_moot(self, message: Received[Any]) -> bool:
         """Whether nobody wants a command's work any more; then its sender was told. Facts and outcomes never are."""
