@@ -31,12 +31,20 @@ def test_a_slow_publish_does_not_spoil_what_a_quick_one_taught() -> None:
     assert clock.to_local_s((START_S + 5) * 1000) == pytest.approx(START_S, abs=0.01)
 
 
-def test_what_was_learnt_long_ago_gives_way() -> None:
+@pytest.mark.parametrize("set_by_s", [0.0, 3600.0, -3600.0])
+def test_what_was_learnt_long_ago_or_before_the_clock_was_set_gives_way(set_by_s: float) -> None:
     clock = BrokerClock()
     clock.observe(START_S, START_S + 0.001, int((START_S + 5) * 1000))
-    later_s = START_S + BrokerClock.WINDOW_S + 1
-    clock.observe(later_s, later_s + 0.5, int((later_s + 9) * 1000))
-    assert clock.to_local_s((later_s + 9) * 1000) == pytest.approx(later_s, abs=0.3)
+    later_s = START_S + 60 + set_by_s
+    clock.observe(later_s, later_s + 0.05, int((later_s + 9) * 1000))
+    assert clock.to_local_s((later_s + 9) * 1000) == pytest.approx(later_s, abs=0.03)
+
+
+def test_a_publish_that_waited_for_the_broker_spoils_nothing_after_an_idle_hour() -> None:
+    clock = BrokerClock()
+    clock.observe(START_S, START_S + 0.002, int(START_S * 1000))
+    clock.observe(START_S + 3600, START_S + 3615, int((START_S + 3615) * 1000))
+    assert clock.to_local_s((START_S + 3615) * 1000) == pytest.approx(START_S + 3615, abs=0.01)
 
 
 def test_before_the_first_publish_the_local_clock_is_believed() -> None:

@@ -10,11 +10,11 @@ import pytest
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import listen
 from groundswell.common.bus.messages import Received
-from groundswell.common.bus.readers import PartitionReader, read_until_now
+from groundswell.common.bus.readers import POLL_MS, PartitionReader, read_until_now
 from groundswell.common.bus.watchdog import StandsStill
 from groundswell.common.errors import Unavailable
 from groundswell.common.testing.bench import SERVICE, Answered, Bench
-from groundswell.common.testing.waiting import until
+from groundswell.common.testing.waiting import eventually, until
 
 pytestmark = pytest.mark.connected
 
@@ -60,6 +60,30 @@ async def test_a_reader_hears_all_that_is_sent_after_its_start_and_nothing_from_
         await outcome(bench, 2)
         await outcome(bench, 3)
         await until(lambda: ears.heard == [2, 3])
+
+
+async def test_a_process_knows_whether_it_has_heard_all_of_a_broadcast(bench: Bench) -> None:
+    ears, let_hear = Ears(), asyncio.Event()
+
+    async def hear(message: Received[Any]) -> None:
+        await let_hear.wait()
+        await ears.hear(message)
+
+    event = bench.line.broadcast
+    async with bench.working(listen(event, hear)) as bus:
+        assert await bus.has_heard_all(event)
+        for number in (1, 2):
+            await bench.publisher.publish(bench.tell(number, event))
+
+        async def behind() -> bool:
+            return not await bus.has_heard_all(event)
+
+        await eventually(behind)
+        await asyncio.sleep(POLL_MS / 1000)
+        assert not await bus.has_heard_all(event), "fetched, but not heard"
+        let_hear.set()
+        await until(lambda: ears.heard == [1, 2])
+        assert await bus.has_heard_all(event)
 
 
 async def test_a_reader_hears_only_its_partition(wide_bench: Bench) -> None:

@@ -6,12 +6,15 @@ import time
 from dataclasses import replace
 from typing import Any, cast
 
+import pytest
+
 from groundswell.common.bus.envelope import Envelope
 from groundswell.common.bus.messages import Origin, Outgoing, Received
 from groundswell.common.contracts.answers import ReplyProbe
 from groundswell.common.errors import Unavailable
 from groundswell.common.testing.waiting import until
-from groundswell.common.topics import ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES
+from groundswell.common.topics import ORCHESTRATOR_BULK_REPLIES, ORCHESTRATOR_REPLIES, WORKER_PROGRESS, Event
+from groundswell.orchestrator.adapters import hearing as hearing_module
 from groundswell.orchestrator.adapters.hearing import HEARD_WITHIN_S, Hearing
 from groundswell.orchestrator.adapters.run import ReplyRoute
 
@@ -30,8 +33,17 @@ class Publisher:
 
 
 class Bus:
+    """`unheard`: something lies where workers report; None: Kafka does not say."""
+
     def __init__(self, publisher: Publisher) -> None:
         self.publisher = publisher
+        self.unheard: bool | None = False
+
+    async def has_heard_all(self, event: Event) -> bool:
+        assert event is WORKER_PROGRESS
+        if self.unheard is None:
+            raise Unavailable("Kafka is away")
+        return not self.unheard
 
 
 def route(publisher: Publisher, partition: int = 2) -> ReplyRoute:
@@ -71,6 +83,26 @@ async def test_what_lay_there_long_ago_or_is_of_another_owner_or_partition_says_
         hearing.hear(back(probe, sent_s=later, owner="another"), OWNER)
         hearing.hear(back(replace(probe, partition=3), sent_s=later), OWNER)
         assert not hearing.can_hear(later)
+
+
+@pytest.mark.parametrize("unheard", [True, None])
+async def test_workers_are_heard_as_long_as_nothing_lies_unheard_where_they_report(
+    unheard: bool | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hearing_module, "PROBE_EVERY_S", 0.01)
+    hearing, bus = Hearing(), Bus(Publisher())
+    with hearing.watching_workers(cast("Any", bus)):
+        began = time.monotonic()
+        await until(lambda: hearing.heard_until() >= began)
+        bus.unheard = unheard
+        await asyncio.sleep(0.05)
+        stopped = hearing.heard_until()
+        await asyncio.sleep(0.05)
+        assert hearing.heard_until() == stopped
+        assert not hearing.can_hear(stopped + HEARD_WITHIN_S + 0.1)
+        bus.unheard = False
+        await until(lambda: hearing.heard_until() > stopped)
+    assert hearing.can_hear(time.monotonic() + 100), "nobody looks any more"
 
 
 async def test_a_broker_that_is_away_does_not_end_the_probing() -> None:

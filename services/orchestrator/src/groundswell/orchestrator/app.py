@@ -143,7 +143,7 @@ class Replica:
         assert self._replies is not None  # noqa: S101 - the runtime opens before it runs the background
         reader, route = self._replies
         self._desk.open(route)
-        await self._adoption.hear(reader, route)
+        await self._adoption.hear_own(reader, route)
 
     async def hear_streams(self) -> None:
         assert self._streams is not None  # noqa: S101 - the runtime opens before it runs the background

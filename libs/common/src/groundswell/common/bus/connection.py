@@ -17,7 +17,7 @@ from groundswell.common.bus.work import SESSION_S, BusContext
 from groundswell.common.bus.work_source import WorkSource
 from groundswell.common.errors import Unavailable
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import Command
+from groundswell.common.topics import Command, Event
 
 Subscription = Consumption | EventSubscription | BroadcastSubscription
 Part = WorkSource | PartitionReader
@@ -49,11 +49,11 @@ class Bus:
         self._sources = [
             source for item in subscriptions if isinstance(item, Consumption) for source in self._tiers(item)
         ]
-        self._readers = [
-            PartitionReader([item.topic], item.hear, self.context)
+        self._readers = {
+            item.topic.name: PartitionReader([item.topic], item.hear, self.context)
             for item in subscriptions
             if isinstance(item, BroadcastSubscription)
-        ]
+        }
         self._events = EventSubscribers(
             [item for item in subscriptions if isinstance(item, EventSubscription)], self.context
         )
@@ -74,7 +74,7 @@ class Bus:
         if not self._running:
             groups = [*(source.group for source in self._sources), *self._events.groups]
             await let_the_dead_leave(self.context.bootstrap, self.context.service, groups)
-        parts: list[Part] = [*self._readers, *self._sources]
+        parts: list[Part] = [*self._readers.values(), *self._sources]
         for part in parts:
             if part not in self._running:
                 await part.start()
@@ -85,6 +85,10 @@ class Bus:
     async def check(self) -> None:
         """Raises Unavailable unless the broker answers now."""
         await self.publisher.check()
+
+    async def has_heard_all(self, event: Event) -> bool:
+        """Whether nothing lies unheard on a broadcast event that this process listens to. Raises Unavailable."""
+        return await self._readers[event.name].has_heard_all()
 
     def partitions(self, command: Command) -> dict[Tier, tuple[int, ...]]:
         """The partitions of a command that this process reads."""

@@ -13,7 +13,7 @@ from groundswell.common.bus.closing import close_consumer
 from groundswell.common.bus.codec import decode
 from groundswell.common.bus.consumption import Hear
 from groundswell.common.bus.messages import Received
-from groundswell.common.bus.watchdog import PATIENCE_S, watch
+from groundswell.common.bus.watchdog import PATIENCE_S, is_behind, watch
 from groundswell.common.bus.work import BusContext, Record, observed, until_done
 from groundswell.common.bus.work_source import METADATA_AGE_MS
 from groundswell.common.errors import Rejected, Unavailable
@@ -22,6 +22,7 @@ from groundswell.common.topics import Event, Topic
 POLL_MS = 200
 FETCH_WAIT_MS = 100
 START_WITHIN_S = 20.0
+ANSWER_WITHIN_S = 2.0
 STOP_WITHIN_S = 5.0
 READ_PATIENCE_S = 60.0
 
@@ -51,6 +52,8 @@ class PartitionReader:
         self._partition = partition
         self._patience_s = patience_s
         self._taken = 0
+        self._unheard = 0
+        """Of what was fetched."""
         self._waits_for_value = False
         self._positions: dict[str, int] = {}
         self._consumer: AIOKafkaConsumer | None = None
@@ -97,6 +100,16 @@ class PartitionReader:
             watching.cancel()
             self._idle.set()
 
+    async def has_heard_all(self) -> bool:
+        """Whether nothing lies unheard. Raises Unavailable, also before the start."""
+        if self._consumer is None:
+            raise Unavailable("not reading yet")
+        try:
+            async with asyncio.timeout(ANSWER_WITHIN_S):
+                return not self._unheard and not await is_behind(self._consumer)
+        except (KafkaError, TimeoutError) as error:
+            raise Unavailable(f"Kafka at {self._context.bootstrap}: {type(error).__name__}") from error
+
     async def _watch(self, consumer: AIOKafkaConsumer) -> None:
         await watch(
             consumer,
@@ -109,10 +122,12 @@ class PartitionReader:
         if self._partition is None:
             await self._take_added(consumer)
         fetched = await consumer.getmany(timeout_ms=POLL_MS)
+        self._unheard = sum(len(records) for records in fetched.values())
         for records in fetched.values():
             for record in records:
                 self._taken += 1
                 await self._one(record)
+                self._unheard -= 1
                 self._positions[record.topic] = record.offset + 1
 
     async def _take_added(self, consumer: AIOKafkaConsumer) -> None:

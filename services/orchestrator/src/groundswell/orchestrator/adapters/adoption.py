@@ -52,6 +52,11 @@ class Adoption:
         await self._carry_on(orphans, heard, route)
         return reader, route
 
+    async def hear_own(self, reader: PartitionReader, route: ReplyRoute) -> None:
+        """As `hear`, and know whether workers are heard, whose reports lie elsewhere."""
+        with self._hearing.watching_workers(route.bus):
+            await self.hear(reader, route)
+
     async def hear(self, reader: PartitionReader, route: ReplyRoute) -> None:
         """Run a reader of a partition, and know whether it hears."""
         with self._hearing.watching(route, *self._replies):

@@ -1,4 +1,5 @@
-"""Whether replies reach this replica: on each partition that it reads, a probe of its own comes back once a second.
+"""Whether this replica hears: a probe of its own comes back from each reply partition once a second, and it has heard
+all that workers reported.
 
 Without that, a worker that nobody hears says nothing about the worker.
 """
@@ -6,14 +7,16 @@ Without that, a worker that nobody hears says nothing about the worker.
 import asyncio
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
+from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.messages import Received
 from groundswell.common.contracts.answers import ReplyProbe
 from groundswell.common.errors import Overloaded, Rejected
-from groundswell.common.topics import Reply
+from groundswell.common.topics import WORKER_PROGRESS, Reply
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.run import ReplyRoute
 
@@ -25,7 +28,7 @@ HEARD_WITHIN_S = 3.0
 class _Watched:
     since_s: float
     back_s: float = -math.inf
-    """When the newest probe that came back was sent."""
+    """What lay there at that time has been heard: when the newest probe that came back was sent."""
 
 
 class Hearing:
@@ -36,7 +39,7 @@ class Hearing:
         """By topic and partition."""
 
     def can_hear(self, now: float) -> bool:
-        """Whether a recent probe has come back from each partition."""
+        """Whether all has been heard lately, on each partition."""
         return all(now - max(each.since_s, each.back_s) <= HEARD_WITHIN_S for each in self._watched.values())
 
     def heard_until(self) -> float:
@@ -53,14 +56,37 @@ class Hearing:
     def watching(self, route: ReplyRoute, *topics: Reply) -> Iterator[None]:
         """Probe the route's partition of each topic for as long as the block runs."""
         watched = {(topic.physical_name, route.partition): _Watched(time.monotonic()) for topic in topics}
+        with self._while_watched(watched, _probe(route, topics)):
+            yield
+
+    @contextmanager
+    def watching_workers(self, bus: Bus) -> Iterator[None]:
+        """Look for as long as the block runs whether anything lies unread where workers report."""
+        watched = _Watched(time.monotonic())
+        with self._while_watched({(WORKER_PROGRESS.physical_name, 0): watched}, _look(bus, watched)):
+            yield
+
+    @contextmanager
+    def _while_watched(
+        self, watched: Mapping[tuple[str, int], _Watched], looking: Coroutine[Any, Any, None]
+    ) -> Iterator[None]:
         self._watched |= watched
-        probing = asyncio.create_task(_probe(route, topics))
+        task = asyncio.create_task(looking)
         try:
             yield
         finally:
-            probing.cancel()
+            task.cancel()
             for at in watched:
                 self._watched.pop(at, None)
+
+
+async def _look(bus: Bus, watched: _Watched) -> None:
+    while True:
+        began_s = time.monotonic()
+        with suppress(Overloaded):
+            if await bus.has_heard_all(WORKER_PROGRESS):
+                watched.back_s = began_s
+        await asyncio.sleep(PROBE_EVERY_S)
 
 
 async def _probe(route: ReplyRoute, topics: tuple[Reply, ...]) -> None:
