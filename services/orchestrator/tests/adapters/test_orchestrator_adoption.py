@@ -94,8 +94,9 @@ async def test_the_lease_is_beaten_between_one_request_that_is_carried_on_and_th
     lease, beats = BeatenLease(), list[int]()
 
     class Desk:
-        def adopt(self, *_: object) -> None:
+        def adopt(self, *_: object) -> asyncio.Task[None]:
             beats.append(lease.beats)
+            return asyncio.create_task(asyncio.sleep(0))
 
     lease.begin_beating()
     await adoption(lease, Desk())._carry_on([ORPHAN] * 5, [], cast("Any", None))

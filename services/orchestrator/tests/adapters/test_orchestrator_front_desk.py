@@ -453,9 +453,46 @@ async def test_an_orphan_that_cannot_be_carried_on_fails_alone(bench: Bench, mon
 
     monkeypatch.setattr(front_desk, "resume", broken)
     task = bench.desk.adopt(question("null"), [], ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "me"))
-    assert task is not None
     await task
     assert bench.ledger.ended[REQUEST].outcome is Outcome.FAILED
+
+
+def heard_of_an_attempt(asked: Question) -> list[Received[Any]]:
+    """The replies to a request whose first owner released "Backups run." and died."""
+    of: dict[str, Any] = {"request_id": REQUEST, "attempt": 1, "epoch": EPOCH, "worker": WORKER}
+    said = "Backups run."
+
+    def cleared(role: TextRole, text: str, until: int) -> TextCleared:
+        digest = hashlib.sha256(text.encode()).hexdigest()
+        return TextCleared(request_id=REQUEST, role=role, window=0, start=0, cleared_until=until, text_sha256=digest)
+
+    return [
+        received(cleared(TextRole.INPUT, asked.text, 0)),
+        received(GenerationAdmitted(**of, prefix_length=0, prompt_tokens=3)),
+        received(TokensGenerated(**of, sequence=0, position=0, token_ids=(1,), text=said)),
+        received(cleared(TextRole.ANSWER, said, len(said))),
+        received(RepliesAdopted(epoch=9)),
+    ]
+
+
+async def test_an_orphan_whose_model_is_gone_ends_at_once_with_the_text_that_was_released(bench: Bench) -> None:
+    asked = question("a model of the past")
+    route = ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter")
+    await bench.desk.adopt(asked, heard_of_an_attempt(asked), route)
+    ended = bench.ledger.ended[REQUEST]
+    assert (ended.outcome, ended.text) == (Outcome.FAILED, "Backups run.")
+    assert ended.reason == "the model or assistant it asked for is gone"
+    assert [released.text for released in bench.publisher.payloads(AnswerReleased)] == ["Backups run."]
+    [cancelled] = bench.publisher.payloads(AttemptCancelled)
+    assert (cancelled.attempt, cancelled.epoch, cancelled.but_of) == (1, 9, None)
+    assert not bench.publisher.payloads(GenerateAnswer)
+
+
+async def test_an_orphan_whose_model_is_gone_before_anything_was_heard_ends_at_once(bench: Bench) -> None:
+    route = ReplyRoute(cast("Any", Bus(bench.publisher)), PARTITION, 9, "adopter")
+    await bench.desk.adopt(question("a model of the past"), [received(RepliesAdopted(epoch=9))], route)
+    assert (bench.ledger.ended[REQUEST].outcome, bench.ledger.ended[REQUEST].text) == (Outcome.FAILED, "")
+    assert bench.publisher.sent == []
 
 
 async def test_a_reply_that_nobody_waits_for_is_dropped(bench: Bench) -> None:

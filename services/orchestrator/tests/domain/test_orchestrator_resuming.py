@@ -29,7 +29,7 @@ from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.generating import MAX_LOSSES
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.domain.request import advance
-from groundswell.orchestrator.domain.resuming import resume
+from groundswell.orchestrator.domain.resuming import GONE, end_without_assistant, resume
 from groundswell.orchestrator.domain.state import (
     Began,
     CancelAttempt,
@@ -250,6 +250,18 @@ def test_what_was_heard_gives_the_state_that_its_first_owner_had(choices: list[i
     unsaid: dict[str, Any] = {"marks": {}, "losses": 0, "epoch": 0, "attempt_epoch": 0}
     assert replace(again, **unsaid) == replace(state, **unsaid)
     assert "".join(effect.text for effect in effects if isinstance(effect, Release)) == world.released
+
+
+@given(LIVES)
+def test_what_was_released_is_kept_when_its_assistant_is_gone(choices: list[int]) -> None:
+    world = World()
+    state = live(step(beginning(1), world, Began()), world, choices)
+    assume(state.stage == "accepted" or (state.stage == "generating" and state.worker is not None))
+    _, effects = end_without_assistant(beginning(2).question, 2, [*world.log, adopted(2)], 1.0)
+    [answer] = [effect.answer for effect in effects if isinstance(effect, End)]
+    assert (answer.outcome, answer.reason, answer.text) == (Outcome.FAILED, GONE, world.released)
+    assert "".join(effect.text for effect in effects if isinstance(effect, Release)) == world.released
+    assert not any(isinstance(effect, Send) for effect in effects)
 
 
 def test_an_end_that_its_owner_heard_and_did_not_record_is_recorded_by_the_adopter() -> None:

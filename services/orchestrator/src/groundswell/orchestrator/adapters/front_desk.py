@@ -7,7 +7,6 @@ so it gets one text, also when another replica adopted the request meanwhile.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 
 import structlog
 
@@ -22,12 +21,12 @@ from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.carrier import CONTROL_WITHIN_S, Carrier
 from groundswell.orchestrator.adapters.run import ReplyRoute, Run, RunStream
 from groundswell.orchestrator.domain import unwanted
-from groundswell.orchestrator.domain.assistants import Assistant
+from groundswell.orchestrator.domain.assistants import Assistant, gone
 from groundswell.orchestrator.domain.ending import give_up
 from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
-from groundswell.orchestrator.domain.resuming import resume
+from groundswell.orchestrator.domain.resuming import end_without_assistant, resume
 from groundswell.orchestrator.domain.state import (
     Abandoned,
     AttemptLost,
@@ -35,6 +34,7 @@ from groundswell.orchestrator.domain.state import (
     Effect,
     Reply,
     RequestState,
+    Step,
     Superseded,
     WorkerLost,
 )
@@ -102,30 +102,31 @@ class Desk:
         run.mailbox.put_nowait((Began(), current_carrier()))
         return RunStream(run)
 
-    def adopt(
-        self, question: Question, replies: Sequence[Received[Message]], route: ReplyRoute
-    ) -> asyncio.Task[None] | None:
+    def adopt(self, question: Question, replies: Sequence[Received[Message]], route: ReplyRoute) -> asyncio.Task[None]:
         """Carry a request on whose replica is gone; `replies` is all that lies on its reply partition for it.
 
-        None if its assistant is gone, too: then it expires.
+        If its assistant is gone, too, it ends.
         """
         self._epochs[route.partition] = route.epoch
-        assistant = self._find_assistant(question.model)
-        if assistant is None:
-            log.warning("request of an assistant that is gone", request_id=question.request_id)
-            return None
-        state = RequestState(question=question, assistant=assistant, epoch=route.epoch)
-        heard = [_reply(message) for message in replies]
-        try:
-            state, effects = resume(state, heard, time.time())
-        except Exception:
-            # One that cannot be carried on must not keep the others from it.
-            log.exception("request cannot be carried on", request_id=question.request_id)
-            ending = give_up(state, "an internal error ended this request", time.time())
-            state, effects = replace(state, stage="ended"), [ending]
+        state, effects = self._resumed(question, [_reply(message) for message in replies], route.epoch)
         if state.worker is not None:
             self._workers.hear(state.worker, time.monotonic())  # from now on its silence counts
         return self._begin(state, route, effects).task
+
+    def _resumed(self, question: Question, replies: Sequence[Reply], epoch: int) -> Step:
+        now = time.time()
+        assistant = self._find_assistant(question.model)
+        try:
+            if assistant is not None:
+                return resume(RequestState(question=question, assistant=assistant, epoch=epoch), replies, now)
+            log.warning("request of an assistant that is gone", request_id=question.request_id)
+            return end_without_assistant(question, epoch, replies, now)
+        except Exception:
+            # One that cannot be carried on must not keep the others from it.
+            log.exception("request cannot be carried on", request_id=question.request_id)
+            assistant = assistant or gone(question.model, knowledge=False)
+            state = RequestState(question=question, assistant=assistant, epoch=epoch, stage="ended")
+            return state, [give_up(state, "an internal error ended this request", now)]
 
     def _begin(self, state: RequestState, route: ReplyRoute, effects: Sequence[Effect] | None = None) -> Run:
         """`effects`: what an adopted request is to do first."""

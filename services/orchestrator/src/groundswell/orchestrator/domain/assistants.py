@@ -51,5 +51,10 @@ def listed(language_model: str) -> tuple[Assistant, ...]:
     )
 
 
+def gone(name: str, *, knowledge: bool) -> Assistant:
+    """Stands for one that is not listed any more, so that what it answered can be told."""
+    return Assistant(name=name, model=name, instructions="", knowledge=knowledge, bare=not knowledge)
+
+
 def find(name: str, language_model: str) -> Assistant | None:
     return next((assistant for assistant in listed(language_model) if assistant.name == name), None)

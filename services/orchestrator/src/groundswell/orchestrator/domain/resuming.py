@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TypeAlias
 
-from groundswell.common.contracts.answers import RepliesAdopted
+from groundswell.common.contracts.answers import Outcome, RepliesAdopted
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
     GenerationAdmitted,
@@ -17,8 +17,12 @@ from groundswell.common.contracts.generation import (
     TokensGenerated,
 )
 from groundswell.common.contracts.message import Message
+from groundswell.common.contracts.retrieval import NoPassagesFound, PassagesRetrieved
+from groundswell.orchestrator.domain.assistants import gone
+from groundswell.orchestrator.domain.ending import end
 from groundswell.orchestrator.domain.gathering import unanswered
 from groundswell.orchestrator.domain.generating import supersede
+from groundswell.orchestrator.domain.question import Question
 from groundswell.orchestrator.domain.request import advance
 from groundswell.orchestrator.domain.state import (
     Began,
@@ -34,6 +38,8 @@ from groundswell.orchestrator.domain.state import (
 
 AttemptNumber: TypeAlias = tuple[int, int]
 """Epoch and number: they order the attempts of a request."""
+
+GONE = "the model or assistant it asked for is gone"
 
 _FIRST = 0
 """Below every epoch: the first owner's is learnt from the first attempt that was admitted."""
@@ -61,6 +67,17 @@ def resume(state: RequestState, replies: Sequence[Reply], now: float) -> Step:
         *([Release(0, text)] if text else []),
         *(effect for effect in effects if not isinstance(effect, done)),
     ]
+
+
+def end_without_assistant(question: Question, epoch: int, replies: Sequence[Reply], now: float) -> Step:
+    """The end of a request whose assistant is gone, under `epoch`, with the text that the first owner released."""
+    knowledge = any(isinstance(reply.payload, PassagesRetrieved | NoPassagesFound) for reply in replies)
+    assistant = gone(question.model, knowledge=knowledge)
+    state, effects = resume(RequestState(question=question, assistant=assistant, epoch=epoch), replies, now)
+    if state.stage == "ended":
+        return state, effects
+    state, ends = end(state, Outcome.FAILED, now, reason=GONE)
+    return state, [*(effect for effect in effects if isinstance(effect, Release)), *ends]
 
 
 def _by_owner(replies: Sequence[Reply]) -> Iterator[tuple[int | None, list[Reply]]]:
