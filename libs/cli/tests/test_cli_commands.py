@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from groundswell.cli import __main__ as entry
 from groundswell.cli.invocation import command
 
 DOCUMENT: dict[str, Any] = {
@@ -286,3 +287,13 @@ def test_an_unknown_model_is_a_failure(tmp_path: Path) -> None:
     ran = store_command(tmp_path, "pull", "nope")
     assert ran.returncode == 1
     assert ran.stderr.startswith(b"error: unknown model")
+
+
+def test_a_second_interrupt_ends_the_command_without_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(entry, "run", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        entry.main()
+    assert ended.value.code == entry.INTERRUPTED

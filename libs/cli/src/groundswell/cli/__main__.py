@@ -38,7 +38,11 @@ def _misused(error: typer.TyperException) -> int:
 
 def main() -> None:
     """The console script."""
-    sys.exit(run())
+    try:
+        status = run()
+    except KeyboardInterrupt:
+        status = INTERRUPTED  # once more, while the first was being answered
+    sys.exit(status)
 
 
 if __name__ == "__main__":
