@@ -8,7 +8,7 @@ import psycopg
 import structlog
 
 from groundswell.common.errors import Unavailable
-from groundswell.common.postgres import Connection, Postgres
+from groundswell.common.postgres import ANSWER_WITHIN_S, Connection, Postgres
 
 WITHIN_S = 15.0
 ASK_EVERY_S = 0.2
@@ -30,15 +30,17 @@ async def settled(
     is_there: Callable[[Connection], Awaitable[bool]],
     *,
     within_s: float = WITHIN_S,
+    answer_within_s: float = ANSWER_WITHIN_S,
 ) -> T:
     """Run `work` as one transaction and return what it returned, if that has committed.
 
     `is_there` reads whether it has, by a row that only this transaction writes and that others do not delete soon (not
-    its outbox row). It is asked on new connections when the one of COMMIT broke, until the answer is sure.
+    its outbox row). It is asked on new connections when the one of COMMIT broke, until the answer is sure. A connection
+    that does not answer a statement, or COMMIT, within `answer_within_s` is broken.
     Raises Unavailable if the transaction did not commit, Undecided if within `within_s` nobody could say.
     """
     broken_pid: int | None = None
-    async with postgres.transaction() as connection:
+    async with postgres.transaction(answer_within_s=answer_within_s) as connection:
         pid = connection.info.backend_pid
         result = await work(connection)
         try:
