@@ -366,12 +366,12 @@ async def test_a_lease_is_taken_over_after_its_expiry_under_the_next_epoch(stage
     assert not await _take(stage, first)
 
 
-async def test_a_lease_does_not_lapse_while_the_server_is_away(stage: Stage) -> None:
-    held, waiting = stage.lease(expiry_s=1e9), stage.lease(expiry_s=1e9)
+async def test_a_lease_does_not_lapse_for_who_has_not_watched_the_server_as_long_as_one_lives(stage: Stage) -> None:
+    held, waiting = stage.lease(expiry_s=3600), stage.lease(expiry_s=3600)
     assert await _take(stage, held)
     async with stage.postgres.transaction() as connection:
         await connection.execute("UPDATE ingest.feeder_leases SET beat_at = 'epoch'")
-    assert not await _take(stage, waiting), "the time counts from the start of the server"
+    assert not await _take(stage, waiting)
 
 
 async def test_a_lease_that_is_given_back_is_free_at_once(stage: Stage) -> None:

@@ -123,6 +123,27 @@ async def test_an_adopter_gets_what_is_unfinished_on_a_partition_and_its_former_
     assert await ledger.finish(left.request_id, answer("too late"), epoch=1) == answer("of the adopter")
 
 
+async def test_a_question_that_nobody_can_read_ends_with_its_adoption_and_the_others_are_carried_on(
+    ledger: PostgresLedger, broker: Broker, postgres: Postgres
+) -> None:
+    torn, whole = question("torn"), question("whole")
+    for one in (torn, whole):
+        await ledger.insert(one, owned(partition=3))
+    async with postgres.transaction() as connection:
+        await connection.execute(
+            "UPDATE orchestrator.requests SET question = '{}'::json WHERE id = %s", [torn.request_id]
+        )
+    adopter = owned("replica-2", epoch=2, partition=3)
+    for _ in range(2):
+        assert await ledger.adopt(adopter) == [Orphan(whole, 0)]
+    [event] = broker.events
+    assert (event.request_id, event.epoch, event.outcome) == (torn.request_id, 2, Outcome.FAILED)
+    ended = await ledger.answer(torn.request_id)
+    assert ended is not None
+    assert (ended.outcome, ended.text) == (Outcome.FAILED, "")
+    assert ended.reason
+
+
 async def test_of_many_who_ask_under_one_key_one_is_accepted(ledger: PostgresLedger) -> None:
     asked = replace(question(), fingerprint="f" * 64)
     inserted = await asyncio.gather(
@@ -229,7 +250,7 @@ async def test_overdue_requests_expire_once_and_ended_ones_are_forgotten(
     for one in (overdue, running):
         await ledger.insert(one, owned(epoch=1))
     a_generation_s = 1e9
-    assert await ledger.expire_overdue(a_generation_s) == 0, "for that long the server was not even there"
+    assert await ledger.expire_overdue(a_generation_s) == 0, "for that long nobody has seen that the server is there"
     assert await ledger.expire_overdue(0.0) == 1
     assert await ledger.expire_overdue(0.0) == 0
     assert [(event.request_id, event.outcome) for event in broker.events] == [(overdue.request_id, Outcome.EXPIRED)]

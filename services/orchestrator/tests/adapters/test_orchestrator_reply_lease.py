@@ -2,24 +2,30 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from pydantic import SecretStr
 
-from groundswell.common.errors import Overloaded
+from groundswell.common.errors import Overloaded, Unavailable
 from groundswell.common.postgres import Postgres
+from groundswell.common.testing.freezing import FreezingProxy, freezing_proxy
+from groundswell.common.testing.waiting import until
 from groundswell.orchestrator.adapters.postgres_database import Database
 from groundswell.orchestrator.adapters.reply_lease import Lease, LeaseLost, ReplyLease
 
 pytestmark = pytest.mark.connected
 
+SHORT_EXPIRY_S = 4.0
 _OVERDUE = """
 INSERT INTO orchestrator.requests
     (id, team, key_id, model, tier, state, owner, epoch, reply_partition, reply_offset, question, created_at,
      deadline_at)
 VALUES
-    ('req_1', 'blue', 'key_1', 'null', 'bulk', 'generating', 'silent', 1, %s, 0, '{}', now(), now() - interval '1 min')
+    ('req_' || %s, 'blue', 'key_1', 'null', 'bulk', 'generating', 'silent', 1, %s, 0, '{}', now(),
+     now() - interval '1 min')
 """
 
 
@@ -138,5 +144,58 @@ async def test_a_silent_owners_partition_is_taken_as_long_as_a_request_on_it_has
     await silence(postgres, silent.partition, 1)
     assert await other.take_lapsed() is None
     async with postgres.transaction() as connection:
-        await connection.execute(_OVERDUE, [silent.partition])
+        await connection.execute(_OVERDUE, [silent.partition, silent.partition])
     assert await other.take_lapsed() == Lease(silent.partition, silent.epoch + 1)
+
+
+@pytest.mark.timeout(90)
+async def test_nobody_loses_a_lease_while_the_server_is_frozen_for_longer_than_one_lives(
+    postgres: Postgres, fresh_database: Any
+) -> None:
+    async with two_that_beat(postgres, fresh_database.dsns["orchestrator"]) as (server, quick, slow):
+        taken: list[Lease] = []
+        looking = asyncio.create_task(look(quick, taken))
+        await asyncio.sleep(SHORT_EXPIRY_S + 1)
+        server.freeze()
+        await asyncio.sleep(SHORT_EXPIRY_S + 1)
+        server.thaw()
+        await asyncio.sleep(SHORT_EXPIRY_S + 2)
+        assert taken == []
+        assert await quick.is_mine()
+        assert await slow.is_mine()
+        slow.begin_beating().cancel()
+        await until(lambda: taken, within_s=30)
+        assert taken == [Lease(slow.partition, slow.epoch + 1)]
+        looking.cancel()
+        await asyncio.wait({looking})
+
+
+@asynccontextmanager
+async def two_that_beat(postgres: Postgres, dsn: str) -> AsyncIterator[tuple[FreezingProxy, ReplyLease, ReplyLease]]:
+    """Replicas behind one proxy, each with an unfinished request; the first beats more often than the second."""
+    address = urlsplit(dsn)
+    async with AsyncExitStack() as stack:
+        server, port = await stack.enter_async_context(freezing_proxy(address.hostname or "", address.port or 0))
+        replicas = []
+        for owner, beat_s in (("quick", 0.05), ("slow", 1.0)):
+            url = f"{dsn.replace(f':{address.port}/', f':{port}/')}?sslmode=disable&gssencmode=disable"
+            pool = Postgres(SecretStr(url))
+            stack.push_async_callback(pool.close)
+            await pool.open()
+            replica = ReplyLease(pool, owner=owner, partitions=2, beat_s=beat_s, expiry_s=SHORT_EXPIRY_S)
+            await replica.open()
+            stack.push_async_callback(replica.close)
+            async with postgres.transaction() as connection:
+                await connection.execute(_OVERDUE, [replica.partition, replica.partition])
+            replica.begin_beating()
+            replicas.append(replica)
+        yield server, replicas[0], replicas[1]
+
+
+async def look(replica: ReplyLease, taken: list[Lease]) -> None:
+    """As adoption does, but all the time."""
+    while True:
+        with suppress(Unavailable):
+            if (held := await replica.take_lapsed()) is not None:
+                taken.append(held)
+        await asyncio.sleep(0.02)

@@ -1,13 +1,17 @@
 """Who feeds: one process for each feeder name, under an epoch that grows with each change of hands."""
 
+import time
 from typing import Any, LiteralString
 
 from psycopg import sql
 from psycopg.rows import DictRow
 
-from groundswell.common.postgres import Connection
+from groundswell.common.errors import Unavailable
+from groundswell.common.postgres import Connection, Presence
 
 EXPIRY_S = 10.0
+LEAST_GAP_S = 2.0
+"""Less between two looks says nothing of the server."""
 
 _TABLE = """\
 CREATE TABLE {schema}.feeder_leases (
@@ -20,7 +24,6 @@ CREATE TABLE {schema}.feeder_leases (
 COMMENT ON COLUMN {schema}.feeder_leases.epoch IS 'one more at each change of owner';
 """
 
-# A lease does not lapse while the database is away: nobody could beat, so the time counts from the server's start.
 _TAKE = """
 INSERT INTO {table} AS lease (name, owner, epoch, beat_at)
 VALUES (%(name)s, %(owner)s, 1, clock_timestamp())
@@ -30,7 +33,9 @@ ON CONFLICT (name) DO UPDATE SET
     beat_at = clock_timestamp()
 WHERE lease.owner IS NULL
     OR lease.owner = excluded.owner
-    OR greatest(lease.beat_at, pg_postmaster_start_time()) < clock_timestamp() - make_interval(secs => %(expiry_s)s)
+    OR (
+        %(others_could_beat)s AND lease.beat_at < clock_timestamp() - make_interval(secs => %(expiry_s)s)
+    )
 RETURNING epoch
 """
 
@@ -61,13 +66,20 @@ class FeederLease:
         self._table = sql.Identifier(schema, "feeder_leases")
         self._owner = owner
         self._expiry_s = expiry_s
+        self._presence = Presence(max(LEAST_GAP_S, expiry_s / 2))
 
     async def take(self, connection: Connection) -> bool:
         """Take the lease if it is free, lapsed or ours already, which renews it; False: another process has it.
 
         Waits for transactions that are under `guard`: rows that are read after it are all that was ever accepted.
+        Another's lease lapses only for who has asked, and been answered, without a gap for as long as a lease lives:
+        while the database is away nobody can renew one. Raises Unavailable if it was away meanwhile.
         """
+        began = time.monotonic()
+        self._presence.answered()
         row = await self._one(connection, _TAKE)
+        if row is not None and row["epoch"] != self.epoch and self._presence.is_gap_since(began):
+            raise Unavailable("PostgreSQL: it was away while a silent feeder was looked for")
         self.epoch = row["epoch"] if row else None
         return row is not None
 
@@ -91,5 +103,6 @@ class FeederLease:
             "owner": self._owner,
             "epoch": self.epoch,
             "expiry_s": self._expiry_s,
+            "others_could_beat": self._presence.unbroken_s() >= self._expiry_s,
             "idle_ms": f"{int(self._expiry_s * 1000)}ms",
         }

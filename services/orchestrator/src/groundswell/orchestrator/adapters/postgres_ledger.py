@@ -1,9 +1,10 @@
 """The record of requests in PostgreSQL. A terminal state is written once, by compare-and-set."""
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import LiteralString
+from typing import LiteralString, TypeVar
 
 import structlog
 from psycopg.rows import DictRow
@@ -11,9 +12,10 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from groundswell.common.contracts.answers import Outcome
+from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, TeamId
 from groundswell.common.outbox import Outbox, OutboxRow, settled
-from groundswell.common.postgres import Connection, Postgres
+from groundswell.common.postgres import Connection, Postgres, Presence
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.domain.question import Answer, Question
@@ -22,9 +24,21 @@ from groundswell.orchestrator.ports import Orphan, Ownership, RequestRecord
 PUBLISH_WITHIN_S = 5.0
 """How long the end of a request waits for a broker that is away; then the sweeper tells it."""
 
+ANSWER_WITHIN_S = 5.0
+"""What a server may take for one row, while a client waits."""
+GAP_S = 15.0
+"""Three sweeps: more between two of them is an outage."""
+
 log = structlog.get_logger(__name__)
+T = TypeVar("T")
 _QUESTION = TypeAdapter(Question)
 _ANSWER = TypeAdapter(Answer)
+_UNREADABLE = Answer(
+    outcome=Outcome.FAILED,
+    text="",
+    finish_reason="error",
+    reason="the replica that carried it is gone, and no other could read what was asked",
+)
 
 _INSERT = """
 INSERT INTO orchestrator.requests
@@ -69,11 +83,9 @@ _RECENT = f"""
 SELECT {_COLUMNS} FROM orchestrator.requests WHERE team = %(team)s ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608 - constants
 
-# The time in which the server was away does not count: nobody could end what they carry.
 _EXPIRE = """
 UPDATE orchestrator.requests SET state = 'expired', answer = %(answer)s::json, ended_at = now()
-WHERE ended_at IS NULL
-    AND greatest(deadline_at, pg_postmaster_start_time()) < now() - make_interval(secs => %(grace_s)s)
+WHERE ended_at IS NULL AND deadline_at < now() - make_interval(secs => %(grace_s)s)
 RETURNING id, team, tier, epoch
 """
 
@@ -91,6 +103,7 @@ class PostgresLedger:
     def __init__(self, postgres: Postgres, outbox: Outbox) -> None:
         self._postgres = postgres
         self._outbox = outbox
+        self._presence = Presence(GAP_S)
 
     async def insert(self, question: Question, ownership: Ownership) -> bool:
         row = {
@@ -113,7 +126,12 @@ class PostgresLedger:
             cursor = await connection.execute(_INSERT, row)
             return cursor.rowcount == 1
 
-        return await settled(self._postgres, insert, partial(_finds, _INSERTED_SO, row))
+        return await self._settled(insert, partial(_finds, _INSERTED_SO, row))
+
+    async def _settled(
+        self, work: Callable[[Connection], Awaitable[T]], is_there: Callable[[Connection], Awaitable[bool]]
+    ) -> T:
+        return await settled(self._postgres, work, is_there, answer_within_s=ANSWER_WITHIN_S)
 
     async def mark_generating(self, request_id: RequestId, prompt: Sequence[dict[str, str]]) -> None:
         async with self._postgres.transaction() as connection:
@@ -121,23 +139,20 @@ class PostgresLedger:
 
     async def finish(self, request_id: RequestId, answer: Answer, *, epoch: int) -> Answer | None:
         """Raises LookupError if there is no such request."""
-        row = {
-            "id": request_id,
-            "state": answer.outcome.value,
-            "answer": _ANSWER.dump_json(answer).decode(),
-            "epoch": epoch,
-        }
 
         async def finish(connection: Connection) -> OutboxRow | None:
-            cursor = await connection.execute(_FINISH, row)
-            ended = await cursor.fetchone()
-            return await self._tell(connection, request_id, ended, answer, epoch) if ended else None
+            return await self._end(connection, request_id, answer, epoch)
 
-        final_event = await settled(self._postgres, finish, partial(_finds, _ENDED_SO, row))
+        final_event = await self._settled(finish, partial(_finds, _ENDED_SO, _end_of(request_id, answer, epoch)))
         if final_event is None:
             return await self.answer(request_id)
         await self._outbox.publish_now(final_event, within_s=PUBLISH_WITHIN_S)
         return answer
+
+    async def _end(self, connection: Connection, request_id: RequestId, answer: Answer, epoch: int) -> OutboxRow | None:
+        cursor = await connection.execute(_FINISH, _end_of(request_id, answer, epoch))
+        ended = await cursor.fetchone()
+        return await self._tell(connection, request_id, ended, answer, epoch) if ended else None
 
     async def _tell(
         self, connection: Connection, request_id: RequestId, ended: DictRow, answer: Answer, epoch: int
@@ -158,8 +173,14 @@ class PostgresLedger:
         wanted = {"owner": ownership.owner, "epoch": ownership.epoch, "partition": ownership.partition}
         async with self._postgres.transaction() as connection:
             cursor = await connection.execute(_ADOPT, wanted)
-            rows = await cursor.fetchall()
-        return [orphan for row in rows if (orphan := _orphan(row)) is not None]
+            found = [(RequestId(row["id"]), _orphan(row)) for row in await cursor.fetchall()]
+            ends = [
+                await self._end(connection, request_id, _UNREADABLE, ownership.epoch)
+                for request_id, orphan in found
+                if orphan is None
+            ]
+        await self._outbox.publish_now(*filter(None, ends), within_s=PUBLISH_WITHIN_S)
+        return [orphan for _, orphan in found if orphan is not None]
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None:
         async with self._postgres.transaction() as connection:
@@ -180,11 +201,18 @@ class PostgresLedger:
             reason="the deadline passed and nobody finished this request",
         )
         row = {"answer": _ANSWER.dump_json(answer).decode(), "grace_s": grace_s}
+        began = time.monotonic()
         async with self._postgres.transaction() as connection:
+            self._presence.answered()
+            # While the server was away nobody could end what they carry.
+            if self._presence.unbroken_s() < grace_s:
+                return 0
             cursor = await connection.execute(_EXPIRE, row)
+            overdue = await cursor.fetchall()
+            if self._presence.is_gap_since(began):
+                raise Unavailable("PostgreSQL: it was away while overdue requests were looked for")
             final_events = [
-                await self._tell(connection, RequestId(ended["id"]), ended, answer, ended["epoch"])
-                for ended in await cursor.fetchall()
+                await self._tell(connection, RequestId(ended["id"]), ended, answer, ended["epoch"]) for ended in overdue
             ]
         await self._outbox.publish_now(*final_events, within_s=PUBLISH_WITHIN_S)
         return len(final_events)
@@ -195,8 +223,13 @@ class PostgresLedger:
             return cursor.rowcount
 
 
+def _end_of(request_id: RequestId, answer: Answer, epoch: int) -> dict[str, object]:
+    told = _ANSWER.dump_json(answer).decode()
+    return {"id": request_id, "state": answer.outcome.value, "answer": told, "epoch": epoch}
+
+
 def _orphan(row: DictRow) -> Orphan | None:
-    """None: this version cannot read it, so it expires; the others are carried on."""
+    """None: this version cannot read it; the others are carried on."""
     try:
         return Orphan(_QUESTION.validate_json(row["question"]), row["reply_offset"])
     except ValidationError:

@@ -2,22 +2,25 @@
 
 import asyncio
 import random
+import time
 from dataclasses import dataclass
 
 import structlog
 
 from groundswell.common.errors import Overloaded, Unavailable
-from groundswell.common.postgres import Postgres, heed_cancel
+from groundswell.common.postgres import Postgres, Presence, heed_cancel
 
 BEAT_S = 2.0
 EXPIRY_S = 10.0
+LEAST_GAP_S = 2.0
+"""Less between two beats says nothing of the server."""
 
 _ADD_ROWS = """
 INSERT INTO orchestrator.reply_partitions (partition)
 SELECT generate_series(0, %(partitions)s - 1) ON CONFLICT DO NOTHING
 """
 
-# A lease does not lapse while the database is away: nobody could beat, so the time counts from the server's start.
+# At its start a replica has not watched the server yet: there the time counts from the server's start.
 _TAKE = """
 UPDATE orchestrator.reply_partitions SET owner = %(owner)s, epoch = epoch + 1, beat_at = clock_timestamp()
 WHERE partition = (
@@ -43,9 +46,9 @@ WHERE partition = (
     WHERE (
         owner IS NULL
         OR (
-            owner <> %(owner)s
-            AND greatest(beat_at, pg_postmaster_start_time())
-                < clock_timestamp() - make_interval(secs => %(expiry_s)s)
+            %(others_could_beat)s
+            AND owner <> %(owner)s
+            AND beat_at < clock_timestamp() - make_interval(secs => %(expiry_s)s)
         )
     ) AND EXISTS (
         SELECT FROM orchestrator.requests
@@ -102,6 +105,8 @@ class ReplyLease:
         self._partitions = partitions
         self._beat_s = beat_s
         self._expiry_s = expiry_s
+        self._gap_s = max(LEAST_GAP_S, expiry_s / 2)
+        self._presence = Presence(self._gap_s)
         self._held: Lease | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -128,18 +133,32 @@ class ReplyLease:
         log.info("reply partition leased", partition=row["partition"], epoch=row["epoch"])
 
     async def take_lapsed(self) -> Lease | None:
-        """Take one more partition: one with unfinished requests that nobody holds. Raises Unavailable."""
-        async with self._postgres.transaction() as connection:
-            cursor = await connection.execute(_TAKE_LAPSED, {"owner": self.owner, "expiry_s": self._expiry_s})
+        """Take one more partition: one with unfinished requests that nobody holds. Raises Unavailable.
+
+        A lease that was not given back lapses only for a replica whose own beats have arrived, without a gap, for as
+        long as a lease lives: while the database is away nobody can beat, and afterwards all need time to.
+        """
+        began = time.monotonic()
+        wanted = {
+            "owner": self.owner,
+            "expiry_s": self._expiry_s,
+            "others_could_beat": self._presence.unbroken_s() >= self._expiry_s,
+        }
+        async with self._postgres.transaction(answer_within_s=self._gap_s) as connection:
+            cursor = await connection.execute(_TAKE_LAPSED, wanted)
             row = await cursor.fetchone()
+            if self._presence.is_gap_since(began):
+                raise Unavailable("PostgreSQL: it was away while silent replicas were looked for")
         return Lease(row["partition"], row["epoch"]) if row else None
 
     async def is_mine(self) -> bool:
         """Beat, and say whether the lease still holds. Raises Unavailable while that cannot be known."""
         mine = self._holding()
-        async with self._postgres.transaction() as connection:
+        async with self._postgres.transaction(answer_within_s=self._gap_s) as connection:
             cursor = await connection.execute(_BEAT, {"owner": self.owner})
-            return mine in [Lease(row["partition"], row["epoch"]) for row in await cursor.fetchall()]
+            is_mine = mine in [Lease(row["partition"], row["epoch"]) for row in await cursor.fetchall()]
+        self._presence.answered()
+        return is_mine
 
     def begin_beating(self) -> asyncio.Task[None]:
         """Beat from now on until closed. The task raises LeaseLost."""
