@@ -8,7 +8,7 @@ import signal
 import sys
 import time
 from asyncio.subprocess import Process
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ from groundswell.common.contracts.generation import (
     ChatMessage,
     GenerateAnswer,
     GenerationAdmitted,
+    GenerationFailed,
     GenerationRefused,
     GenerationStopped,
     TokensGenerated,
@@ -92,16 +93,23 @@ class Client:
 
     async def until_running(self, request_id: RequestId, *, running: bool) -> WorkerProgressed:
         """The first progress message from now on that names the request as running, or as not."""
-        seen = len(self._heard)
+        return await self.until_said(
+            lambda said: (request_id in {one.request_id for one in said.running}) is running, since=self.heard_so_far
+        )
+
+    async def until_said(self, fits: Callable[[WorkerProgressed], bool], *, since: int) -> WorkerProgressed:
+        """The first progress message that fits, of those after the first `since` messages."""
         async with asyncio.timeout(PATIENCE_S):
             while True:
-                for message in self._heard[seen:]:
-                    if isinstance(message, WorkerProgressed):
-                        names = {one.request_id for one in message.running}
-                        if (request_id in names) is running:
-                            return message
-                seen = len(self._heard)
+                for message in self._heard[since:]:
+                    if isinstance(message, WorkerProgressed) and fits(message):
+                        return message
+                since = self.heard_so_far
                 await self.news()
+
+    @property
+    def heard_so_far(self) -> int:
+        return len(self._heard)
 
     async def news(self) -> None:
         self._news.clear()
@@ -179,6 +187,11 @@ async def metrics(process: Process, home: Path) -> dict[str, float]:
         lines = (await http.get(f"http://127.0.0.1:{port}/metrics")).text.splitlines()
     samples = (line.removeprefix("groundswell_").rsplit(" ", 1) for line in lines if line.startswith("groundswell_"))
     return {name: float(value) for name, value in samples}
+
+
+async def children(process: Process) -> list[int]:
+    pids = await asyncio.to_thread(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text)
+    return [int(pid) for pid in pids.split()]
 
 
 def text_of(replies: list[Message]) -> str:
@@ -275,11 +288,33 @@ async def test_a_real_model_writes_through_kafka_and_leaves_with_its_parent(
         request_id = await client.ask("What is the capital of France?", model="smollm2-135m", max_tokens=20)
         replies = await client.until(request_id, AnswerCompleted)
         assert text_of(replies) == "The capital of France is Paris."
-        children = await asyncio.to_thread(Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text)
-        exited = [os.pidfd_open(int(child)) for child in children.split()]
+        exited = [os.pidfd_open(child) for child in await children(process)]
         process.terminate()
         assert await process.wait() == 0
         for child in exited:
             assert select.select([child], [], [], 0)[0], "the model's process outlived a clean exit"
             os.close(child)
         assert exited
+
+
+@pytest.mark.models
+async def test_a_model_that_dies_in_a_step_costs_what_it_had_begun_and_nothing_that_waited(
+    components: "Addresses", tmp_path: Path
+) -> None:
+    model = "smollm2-135m"
+    async with connected(components.kafka) as client, generator(components.kafka, tmp_path, MODEL=model) as process:
+        begun = await client.ask("Write a long story about the sea.", model=model)
+        await client.until(begun, TokensGenerated)
+        (holder,) = await children(process)
+        os.kill(holder, signal.SIGSTOP)
+        waits = await client.ask("What is the capital of France?", model=model, max_tokens=20)
+        await client.until_running(waits, running=True)
+        since = client.heard_so_far
+        os.kill(holder, signal.SIGKILL)
+        await client.until(begun, GenerationFailed)
+        await client.until_said(lambda said: said.models == (), since=since)
+        since = client.heard_so_far
+        replies = await client.until(waits, AnswerCompleted)
+        await client.until_said(lambda said: said.models == (model,), since=since)
+        assert isinstance(replies[0], GenerationAdmitted)
+        assert text_of(replies) == "The capital of France is Paris."
