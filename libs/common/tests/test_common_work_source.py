@@ -6,10 +6,13 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import pytest
+from aiokafka.errors import GroupAuthorizationFailedError
 
+from groundswell.common.bus import work_source
 from groundswell.common.bus.connection import Bus
 from groundswell.common.bus.consumption import consume, consume_stream
 from groundswell.common.bus.messages import Outgoing, Received, reply
+from groundswell.common.bus.watchdog import StandsStill
 from groundswell.common.contracts.message import CommandExpired
 from groundswell.common.errors import Overloaded, Unavailable
 from groundswell.common.testing.bench import SERVICE, Answered, Ask, Bench, Line, answer, bench_on
@@ -62,6 +65,19 @@ async def test_an_answer_carries_who_asked_why_and_until_when(bench: Bench) -> N
     assert outcome.envelope.tenant == "red"
     assert (outcome.envelope.tier, outcome.envelope.attempt, outcome.envelope.epoch) == (Tier.BULK, 2, 5)
     assert abs(outcome.deadline - asked.deadline) < 1
+
+
+async def test_a_process_whose_commits_are_refused_for_good_ends(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def refuse(_offsets: object) -> None:
+        raise GroupAuthorizationFailedError
+
+    monkeypatch.setattr(work_source, "REFUSED_FOR_S", 0.3)
+    with pytest.raises(StandsStill, match="GroupAuthorizationFailed"):  # noqa: PT012 - it is raised as the bus stops
+        async with bench.working(consume(bench.command, answer)) as bus:
+            (source,) = [source for source in bus._sources if source.topic == bench.command[Tier.STANDARD]]
+            monkeypatch.setattr(source._consumer, "commit", refuse)
+            await bench.asks([1])
+            await until(bus._running[source].done)
 
 
 async def test_work_that_ends_out_of_order_commits_only_what_is_contiguous(bench: Bench) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 
 import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import KafkaError
+from aiokafka.errors import KafkaError, KafkaTimeoutError
 
 from groundswell.common.bus.assignment import Assignment, Ledgers, Taken, due
 from groundswell.common.bus.closing import close_consumer, within
@@ -18,7 +18,7 @@ from groundswell.common.bus.consumption import Consumption
 from groundswell.common.bus.jobs import Job, cancel, complete, oldest_waiting_ms, settle
 from groundswell.common.bus.membership import client_id
 from groundswell.common.bus.turns import TierGate
-from groundswell.common.bus.watchdog import watch
+from groundswell.common.bus.watchdog import StandsStill, watch
 from groundswell.common.bus.work import BusContext, Work
 from groundswell.common.errors import Unavailable
 from groundswell.common.telemetry import names
@@ -29,6 +29,7 @@ FETCH_WAIT_MS = 500
 METADATA_AGE_MS = 15_000  # partitions that were added are found within this time
 COMMIT_EVERY_S = 0.1
 COMMIT_WITHIN_S = 5.0
+REFUSED_FOR_S = 60.0
 REVOKE_WAIT_S = 5.0
 CANCEL_WAIT_S = 1.0
 STOP_WITHIN_S = 10.0
@@ -72,6 +73,8 @@ class WorkSource:
         self._idle = asyncio.Event()
         self._idle.set()
         self._paused_until = 0.0
+        self._refused_since: float | None = None
+        """Since when every commit was."""
         self._started: AIOKafkaConsumer | None = None
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -274,21 +277,33 @@ class WorkSource:
             await _wait(self._commit_now, COMMIT_EVERY_S)
             self._commit_now.clear()
             self._measure()  # here, as for each record it would cost more than its handler
-            await self._commit(self._assignment.all())
+            self._bear(await self._commit(self._assignment.all()))
 
-    async def _commit(self, ledgers: Ledgers) -> None:
+    async def _commit(self, ledgers: Ledgers) -> KafkaError | None:
+        """Returns why it was refused."""
         offsets = due(ledgers)
         if not offsets:
-            return
+            return None
         try:
             await self._consumer.commit({partition: (offset, "") for partition, offset in offsets.items()})
         except KafkaError as error:
             # The group moved on or the broker is away: either the next commit covers it, or the records come again.
             names.COMMIT_FAILURES.labels(self._consumption.topic.name, self._tier.value).inc()
             log.warning("commit refused", topic=self.topic, error=type(error).__name__)
-            return
+            return error
         for partition, offset in offsets.items():
             ledgers[partition].committed(offset)
+        return None
+
+    def _bear(self, error: KafkaError | None) -> None:
+        """Raises StandsStill when commits have been refused for longer than the group can have been on the move."""
+        if error is None or error.retriable or isinstance(error, KafkaTimeoutError):  # the broker is away
+            self._refused_since = None
+            return
+        now = time.monotonic()
+        self._refused_since = now if self._refused_since is None else self._refused_since
+        if now - self._refused_since >= REFUSED_FOR_S:
+            raise StandsStill(f"commits on {self.topic} are refused: {type(error).__name__}")
 
     async def _watch(self) -> None:
         await watch(self._consumer, taken=lambda: self._assignment.taken_count, free=lambda: not self._is_full)

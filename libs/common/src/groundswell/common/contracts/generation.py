@@ -146,7 +146,7 @@ class RunningAttempt(Message):
 class WorkerProgressed(Message):
     """Once a second from every worker, and when what it runs changes: it lives, what it runs, and its room.
 
-    `partitions`: those of the command's topic that it reads, by tier.
+    `models`: none while it loads its own. `partitions`: those of the command's topic that it reads, by tier.
     """
 
     worker: WorkerId
