@@ -106,7 +106,10 @@ class RequestLedger(Protocol):
         """The terminal answer, if there is one."""
 
     async def adopt(self, ownership: Ownership) -> list[Orphan]:
-        """Make unfinished requests of the partition those of its new owner, before that takes any of its own."""
+        """Make unfinished requests of the partition those of its new owner, before that takes any of its own.
+
+        One whose question cannot be read ends as failed, and is not among them.
+        """
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None: ...
 

@@ -152,8 +152,7 @@ class Adoption:
         """To be done before what comes next is heard: it would find no request that waits for it."""
         tasks = set[asyncio.Task[None]]()
         for orphan in orphans:
-            if (task := self._desk.adopt(orphan.question, _heard_by(orphan, found), route)) is not None:
-                tasks.add(task)
+            tasks.add(self._desk.adopt(orphan.question, _heard_by(orphan, found), route))
             await asyncio.sleep(0)  # all of them at once may take longer than a lease lives without a beat
         return tasks
 
