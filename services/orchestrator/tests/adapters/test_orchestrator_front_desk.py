@@ -113,9 +113,14 @@ class Publisher:
 @dataclass
 class DeadLetters:
     kept: list[tuple[Outgoing, str, int]] = field(default_factory=list)
+    refuses: Exception | None = None
+    refused: int = 0
 
     async def keep(self, topic: Command, message: Outgoing, *, reason: str, attempts: int) -> None:
         assert topic is GENERATE_ANSWER
+        if self.refuses is not None:
+            self.refused += 1
+            raise self.refuses
         self.kept.append((message, reason, attempts))
 
 
@@ -715,6 +720,14 @@ async def test_a_request_that_waits_for_a_place_can_be_cancelled(bench: Bench) -
 
 
 async def test_what_is_lost_a_third_time_fails_and_its_command_is_kept_as_a_dead_letter(bench: Bench) -> None:
+    answer = await lose_three_times(bench)
+    assert (answer.outcome, answer.reason) == (Outcome.FAILED, "it was lost with its worker 3 times")
+    [(message, reason, attempts)] = bench.bus.context.dead_letters.kept
+    assert isinstance(message.payload, GenerateAnswer)
+    assert (message.payload.attempt, reason, attempts) == (3, answer.reason, 3)
+
+
+async def lose_three_times(bench: Bench) -> Answer:
     stream = await bench.desk.accept(question("null"))
     await lose_twice(bench)
     bench.placement.hear(speaks("free"), time.monotonic())
@@ -723,10 +736,24 @@ async def test_what_is_lost_a_third_time_fails_and_its_command_is_kept_as_a_dead
     await bench.says(GenerationFailed(**of, reason="the model's process ended"), attempt=3)
     *_, answer = await everything(stream)
     assert isinstance(answer, Answer)
-    assert (answer.outcome, answer.reason) == (Outcome.FAILED, "it was lost with its worker 3 times")
-    [(message, reason, attempts)] = bench.bus.context.dead_letters.kept
-    assert isinstance(message.payload, GenerateAnswer)
-    assert (message.payload.attempt, reason, attempts) == (3, answer.reason, 3)
+    return answer
+
+
+async def test_a_dead_letter_is_kept_once_the_broker_is_back_and_its_request_does_not_wait_for_that(
+    bench: Bench,
+) -> None:
+    letters = bench.bus.context.dead_letters
+    letters.refuses = Unavailable("Kafka: away", retry_after_s=0.0)
+    assert (await lose_three_times(bench)).reason == "it was lost with its worker 3 times"
+    await until(lambda: letters.refused)
+    assert letters.kept == []
+    letters.refuses = None
+    await until(lambda: letters.kept)
+
+
+async def test_a_dead_letter_that_cannot_be_kept_changes_nothing_about_the_end_of_its_request(bench: Bench) -> None:
+    bench.bus.context.dead_letters.refuses = Rejected("too large")
+    assert (await lose_three_times(bench)).reason == "it was lost with its worker 3 times"
 
 
 @pytest.mark.parametrize("error", [Rejected("too large"), ValueError("a bug")])

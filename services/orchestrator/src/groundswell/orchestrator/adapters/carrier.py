@@ -12,10 +12,10 @@ from functools import partial
 import structlog
 
 from groundswell.common.bus.messages import Outgoing
-from groundswell.common.bus.work import backoff_s
+from groundswell.common.bus.work import backoff_s, until_done
 from groundswell.common.contracts.generation import GenerateAnswer
 from groundswell.common.contracts.message import CommandFailed
-from groundswell.common.errors import Overloaded, Rejected, Unavailable
+from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.telemetry import names
 from groundswell.common.telemetry.logs import log_context
 from groundswell.common.telemetry.tracing import current_carrier, span
@@ -62,6 +62,7 @@ class Carrier:
         self._placement = placement
         self._bound = bound
         self._control_within_s = control_within_s
+        self._burials: set[asyncio.Task[None]] = set()
 
     async def carry(self, run: Run, route: ReplyRoute, effects: Sequence[Effect] | None) -> None:
         """To the end. `effects`: what an adopted request is to do first."""
@@ -175,14 +176,19 @@ class Carrier:
         self._bound.forget(run.state.request_id)
 
     async def _bury(self, state: RequestState, effect: Bury, route: ReplyRoute) -> None:
+        """Keep the command. A broker that is away delays the end of its request a little; this replica tries on."""
         message = handlers.command(state, effect.command, route.partition)
+        burial = asyncio.create_task(self._keep(message, effect, route))
+        self._burials.add(burial)
+        burial.add_done_callback(self._burials.discard)
+        await asyncio.wait({burial}, timeout=self._control_within_s)
+
+    async def _keep(self, message: Outgoing, effect: Bury, route: ReplyRoute) -> None:
+        keep = route.bus.context.dead_letters.keep
         try:
-            async with asyncio.timeout(self._control_within_s):
-                await route.bus.context.dead_letters.keep(
-                    GENERATE_ANSWER, message, reason=effect.reason, attempts=effect.attempts
-                )
-        except (Overloaded, TimeoutError):
-            log.warning("dead letter not kept", message=effect.command.type_name())
+            await until_done(lambda: keep(GENERATE_ANSWER, message, reason=effect.reason, attempts=effect.attempts))
+        except Exception:
+            log.exception("dead letter not kept", message=effect.command.type_name())  # its request ends all the same
 
     async def _publish(self, route: ReplyRoute, until: float, outgoing: Outgoing) -> None:
         """Publish, through an outage of the broker until the request's deadline. Raises Unavailable then."""
