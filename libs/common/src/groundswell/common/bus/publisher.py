@@ -81,8 +81,10 @@ class Publisher:
         envelope = self._envelope(message, now)
         with producer_span(message.topic, lambda: _attributes(envelope)) as trace:
             payload = message.payload.model_dump_json().encode()
-            wait_s = min(max(message.deadline - now, SHORTEST_WAIT_S), LONGEST_WAIT_S)
+            wait_s = _wait_s(message.deadline - now)
             value, claim = await self.claims.check_in(message.topic, message.message_id, payload, within_s=wait_s)
+            if claim:
+                wait_s = _wait_s(message.deadline - time.time())
             await self.publish_raw(
                 message.topic,
                 value,
@@ -200,6 +202,10 @@ class Publisher:
 
     def _unavailable(self, error: Exception) -> Unavailable:
         return Unavailable(f"Kafka at {self._bootstrap}: {type(error).__name__}")
+
+
+def _wait_s(left_s: float) -> float:
+    return min(max(left_s, SHORTEST_WAIT_S), LONGEST_WAIT_S)
 
 
 def _attributes(envelope: Envelope) -> dict[str, str | int]:
