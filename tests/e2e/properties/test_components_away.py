@@ -1,8 +1,12 @@
-"""Kafka, Weaviate and PostgreSQL die, stay away, and come back: services wait, say so, and go on by themselves."""
+"""Kafka, Weaviate and PostgreSQL die, stay away or freeze, and come back: services wait, say so, and go on."""
 
+import os
+import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -19,6 +23,10 @@ DEADLINE_S = 40
 LATEST_S = DEADLINE_S + 10
 NEEDED_TO_ACCEPT = "postgres"
 """By an upload, which waits in the outbox for Kafka."""
+TURNED_AWAY_WITHIN_S = 10
+"""What does not answer is given up after 2 s, and the search for another connection 5 s after it began."""
+FROZEN_S = 14
+"""Longer than a lease lives without renewal."""
 
 
 def pids(stack: Any) -> dict[str, int]:
@@ -115,3 +123,48 @@ def test_everything_comes_back_after_all_components_were_killed_at_once(
     wait_until(lambda: stack.file_status(file, key) == "processed", what="the upload is live", within_s=60)
     assert "3 metres" in ask(stack, 3, key).json()["choices"][0]["message"]["content"]
     assert pids(stack) == before
+
+
+@contextmanager
+def frozen(stack: Any) -> Iterator[None]:
+    """PostgreSQL's processes stand still: its connections stay open and the kernel takes new ones."""
+    [postmaster] = [record.pid for record in stack.of("postgres")]
+    os.kill(postmaster, signal.SIGSTOP)  # first: it starts no more of the others
+    backends = Path(f"/proc/{postmaster}/task/{postmaster}/children").read_text(encoding="ascii").split()
+    try:
+        for backend in backends:
+            os.kill(int(backend), signal.SIGSTOP)
+        yield
+    finally:
+        for pid in (*map(int, backends), postmaster):
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_a_frozen_database_turns_questions_away_in_time_and_cuts_no_stream(
+    stack: Any, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
+) -> None:
+    stack.native("scale", "orchestrator", "2")
+    wait_until(lambda: stack.is_ready("orchestrator", 2), what="two orchestrators", within_s=60)
+    key, before = stack.key_for("frozen-database"), {record.pid for record in stack.of("orchestrator")}
+    patient = {"max_tokens": 900, "groundswell": {"deadline_s": 120}}
+    clients = [ask_beside(f"{number}" + " how deep" * 400, key, **patient) for number in range(4)]
+    wait_until(lambda: all(client.text for client in clients), what="four streams under way")
+    with frozen(stack):
+        until, had = time.monotonic() + FROZEN_S, [len(client.text) for client in clients]
+        with ThreadPoolExecutor() as askers:
+            responses = list(askers.map(lambda number: ask(stack, number, key), range(4)))
+        for response in responses:
+            assert response.status_code == 503, response.text
+            assert int(response.headers["retry-after"]) > 0
+            assert response.elapsed.total_seconds() < TURNED_AWAY_WITHIN_S
+        wait_until(lambda: "postgres" in stack.missing(), what="PostgreSQL named on the public port")
+        assert all(len(client.text) > length for client, length in zip(clients, had, strict=True))
+        time.sleep(max(0.0, until - time.monotonic()))
+    wait_until(lambda: all(client.over for client in clients), what="every stream over", within_s=90)
+    for client in clients:
+        assert (client.broken, client.done, client.endings) == (None, 1, ["stop"])
+        assert client.text == client.question
+    wait_until(lambda: stack.is_whole, what="every process ready", within_s=60)
+    # Who loses a lease starts again.
+    assert {record.pid for record in stack.of("orchestrator")} == before
+    stack.native("scale", "orchestrator", "1")
