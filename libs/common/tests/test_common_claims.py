@@ -371,7 +371,7 @@ async def test_a_reader_that_waits_for_the_store_can_be_stopped_and_does_not_sta
     await bench.publisher.publish(bench.tell(1, topic, payload=Told(number=1, note=LARGE)))
     store.away = True
     running = asyncio.create_task(reader.run())
-    await until(lambda: store.asked_in_vain > 20)
+    await until(lambda: store.asked_in_vain > 3)
     assert not running.done(), "its patience was over long ago"
     running.cancel()
     await reader.stop()
