@@ -34,13 +34,14 @@ class FreezingProxy:
         serving = asyncio.current_task()
         assert serving is not None
         self._serving.add(serving)
-        await self._runs.wait()
-        server, to_server = await asyncio.open_connection(*self._server_at)
-        directions = self._pass_on(client, to_server), self._pass_on(server, to_client)
+        open_ones = [to_client]
         try:
-            await asyncio.gather(*directions)
+            await self._runs.wait()
+            server, to_server = await asyncio.open_connection(*self._server_at)
+            open_ones.append(to_server)
+            await asyncio.gather(self._pass_on(client, to_server), self._pass_on(server, to_client))
         finally:
-            for writer in (to_client, to_server):
+            for writer in open_ones:
                 writer.transport.abort()
 
     async def _pass_on(self, source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
@@ -57,6 +58,7 @@ class FreezingProxy:
         for task in self._serving:
             task.cancel()
         await asyncio.gather(*self._serving, return_exceptions=True)
+        await asyncio.sleep(0)  # the aborted transports close at the loop's next step
 
 
 @asynccontextmanager
