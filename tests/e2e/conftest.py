@@ -166,7 +166,10 @@ class Stack:
 
     def missing(self) -> dict[str, str]:
         """What keeps a question from being answered, as the public port says it."""
-        found: dict[str, str] = httpx.get(f"{self.url}/readyz").json()["missing"]
+        try:
+            found: dict[str, str] = httpx.get(f"{self.url}/readyz").json()["missing"]
+        except httpx.TimeoutException:  # the supervisor holds the socket while the first orchestrator starts
+            return {"orchestrator": "does not answer yet"}
         return found
 
     def ask(self, question: str, key: str, **body: Any) -> dict[str, Any]:
