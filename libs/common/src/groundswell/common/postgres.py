@@ -36,6 +36,8 @@ _NETWORK = {
     "tcp_user_timeout": 15_000,
 }
 
+LEAST_GAP_S = 2.0
+
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
@@ -147,9 +149,14 @@ class Presence:
     """
 
     def __init__(self, gap_s: float, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.gap_s = gap_s
         self._clock = clock
-        self._gap_s = gap_s
         self._since = self._last = -math.inf
+
+    @classmethod
+    def of_lease(cls, expiry_s: float) -> "Presence":
+        """For who asks well within `expiry_s`, after which a lease lapses; under LEAST_GAP_S says nothing."""
+        return cls(max(LEAST_GAP_S, expiry_s / 2))
 
     def answered(self) -> None:
         now = self._clock()
@@ -162,7 +169,12 @@ class Presence:
 
     def is_gap_since(self, began: float) -> bool:
         """Whether an answer now to what was asked at `began`, in seconds of the clock, comes out of an outage."""
-        return self._clock() - began > self._gap_s
+        return self._clock() - began > self.gap_s
+
+    def require_since(self, began: float) -> None:
+        """Raises Unavailable if so: what was found is old."""
+        if self.is_gap_since(began):
+            raise Unavailable("PostgreSQL: it was away while others' signs of life were looked for")
 
 
 def heed_cancel() -> None:

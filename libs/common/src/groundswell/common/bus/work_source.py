@@ -297,7 +297,7 @@ class WorkSource:
 
     def _bear(self, error: KafkaError | None) -> None:
         """Raises StandsStill when commits have been refused for longer than the group can have been on the move."""
-        if error is None or error.retriable or isinstance(error, KafkaTimeoutError):  # the broker is away
+        if error is None or error.retriable or isinstance(error, KafkaTimeoutError):  # taken, or the broker is away
             self._refused_since = None
             return
         now = time.monotonic()

@@ -6,12 +6,9 @@ from typing import Any, LiteralString
 from psycopg import sql
 from psycopg.rows import DictRow
 
-from groundswell.common.errors import Unavailable
 from groundswell.common.postgres import Connection, Presence
 
 EXPIRY_S = 10.0
-LEAST_GAP_S = 2.0
-"""Less between two looks says nothing of the server."""
 
 _TABLE = """\
 CREATE TABLE {schema}.feeder_leases (
@@ -66,7 +63,7 @@ class FeederLease:
         self._table = sql.Identifier(schema, "feeder_leases")
         self._owner = owner
         self._expiry_s = expiry_s
-        self._presence = Presence(max(LEAST_GAP_S, expiry_s / 2))
+        self._presence = Presence.of_lease(expiry_s)
 
     async def take(self, connection: Connection) -> bool:
         """Take the lease if it is free, lapsed or ours already, which renews it; False: another process has it.
@@ -78,8 +75,8 @@ class FeederLease:
         began = time.monotonic()
         self._presence.answered()
         row = await self._one(connection, _TAKE)
-        if row is not None and row["epoch"] != self.epoch and self._presence.is_gap_since(began):
-            raise Unavailable("PostgreSQL: it was away while a silent feeder was looked for")
+        if row is not None and row["epoch"] != self.epoch:
+            self._presence.require_since(began)
         self.epoch = row["epoch"] if row else None
         return row is not None
 

@@ -12,7 +12,6 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import to_json
 
 from groundswell.common.contracts.answers import Outcome
-from groundswell.common.errors import Unavailable
 from groundswell.common.ids import RequestId, TeamId
 from groundswell.common.outbox import Outbox, OutboxRow, settled
 from groundswell.common.postgres import Connection, Postgres, Presence
@@ -209,8 +208,7 @@ class PostgresLedger:
                 return 0
             cursor = await connection.execute(_EXPIRE, row)
             overdue = await cursor.fetchall()
-            if self._presence.is_gap_since(began):
-                raise Unavailable("PostgreSQL: it was away while overdue requests were looked for")
+            self._presence.require_since(began)
             final_events = [
                 await self._tell(connection, RequestId(ended["id"]), ended, answer, ended["epoch"]) for ended in overdue
             ]

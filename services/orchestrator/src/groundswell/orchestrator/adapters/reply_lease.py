@@ -12,8 +12,6 @@ from groundswell.common.postgres import Postgres, Presence, heed_cancel
 
 BEAT_S = 2.0
 EXPIRY_S = 10.0
-LEAST_GAP_S = 2.0
-"""Less between two beats says nothing of the server."""
 
 _ADD_ROWS = """
 INSERT INTO orchestrator.reply_partitions (partition)
@@ -105,8 +103,7 @@ class ReplyLease:
         self._partitions = partitions
         self._beat_s = beat_s
         self._expiry_s = expiry_s
-        self._gap_s = max(LEAST_GAP_S, expiry_s / 2)
-        self._presence = Presence(self._gap_s)
+        self._presence = Presence.of_lease(expiry_s)
         self._held: Lease | None = None
         self._beating: asyncio.Task[None] | None = None
 
@@ -144,17 +141,16 @@ class ReplyLease:
             "expiry_s": self._expiry_s,
             "others_could_beat": self._presence.unbroken_s() >= self._expiry_s,
         }
-        async with self._postgres.transaction(answer_within_s=self._gap_s) as connection:
+        async with self._postgres.transaction(answer_within_s=self._presence.gap_s) as connection:
             cursor = await connection.execute(_TAKE_LAPSED, wanted)
             row = await cursor.fetchone()
-            if self._presence.is_gap_since(began):
-                raise Unavailable("PostgreSQL: it was away while silent replicas were looked for")
+            self._presence.require_since(began)
         return Lease(row["partition"], row["epoch"]) if row else None
 
     async def is_mine(self) -> bool:
         """Beat, and say whether the lease still holds. Raises Unavailable while that cannot be known."""
         mine = self._holding()
-        async with self._postgres.transaction(answer_within_s=self._gap_s) as connection:
+        async with self._postgres.transaction(answer_within_s=self._presence.gap_s) as connection:
             cursor = await connection.execute(_BEAT, {"owner": self.owner})
             is_mine = mine in [Lease(row["partition"], row["epoch"]) for row in await cursor.fetchall()]
         self._presence.answered()
