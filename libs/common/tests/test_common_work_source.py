@@ -210,6 +210,30 @@ async def test_a_paused_source_takes_nothing_more(bench: Bench) -> None:
     assert seen == [0]
 
 
+async def test_a_source_that_was_paused_while_it_had_nothing_to_do_goes_on(bench: Bench) -> None:
+    async with bench.working(consume(bench.command, answer)) as bus:
+        (source,) = (source for source in bus._sources if source.topic == bench.command[Tier.STANDARD])
+        await until(lambda: bool(source.partitions))
+        source._pause_for(0.3)
+        assert source._consumer.paused() == source._consumer.assignment()
+        await bench.asks([0])
+        await bench.until_answered(0)
+
+
+async def test_an_idle_source_hears_of_an_error_of_its_group(bench: Bench) -> None:
+    def broken() -> None:
+        raise GroupAuthorizationFailedError(bench.command.name)
+
+    async def work() -> None:
+        async with bench.working(consume(bench.command, answer)) as bus:
+            (source,) = (source for source in bus._sources if source.topic == bench.command[Tier.STANDARD])
+            vars(source._consumer)["_coordinator"].check_errors = broken
+            await until(bus._running[source].done)
+
+    with pytest.raises(GroupAuthorizationFailedError):
+        await work()
+
+
 async def test_a_command_past_its_deadline_is_answered_expired_and_not_handled(bench: Bench) -> None:
     gate = Gate()
     await bench.publisher.publish(bench.ask(0, life_s=-1))

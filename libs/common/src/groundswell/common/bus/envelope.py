@@ -50,26 +50,29 @@ class Envelope:
 
     def to_headers(self) -> RawHeaders:
         """UTF-8 headers as Kafka takes them."""
-        values: dict[str, object | None] = {
-            "correlation_id": self.correlation_id,
-            "content-type": "application/json",
-            "ce_specversion": "1.0",
-            "ce_id": self.message_id,
-            "ce_type": self.type,
-            "ce_source": self.source,
-            "ce_tenant": self.tenant,
-            "ce_tier": self.tier.value,
-            "ce_remainingms": self.remaining_ms,
-            "ce_sentms": self.sent_ms,
-            "ce_causationid": self.causation_id,
-            "ce_attempt": self.attempt,
-            "ce_epoch": self.epoch,
-            "ce_schemaversion": self.schema_version,
-            "ce_replytopic": self.reply_to.topic if self.reply_to else None,
-            "ce_replypartition": self.reply_to.partition if self.reply_to else None,
-            **self.trace,
-        }
-        return [(name, str(value).encode()) for name, value in values.items() if value is not None]
+        headers = [
+            ("correlation_id", self.correlation_id.encode()),
+            ("content-type", b"application/json"),
+            ("ce_specversion", b"1.0"),
+            ("ce_id", self.message_id.encode()),
+            ("ce_type", self.type.encode()),
+            ("ce_source", self.source.encode()),
+            ("ce_tenant", self.tenant.encode()),
+            ("ce_tier", self.tier.value.encode()),
+            ("ce_remainingms", b"%d" % self.remaining_ms),
+            ("ce_sentms", b"%d" % self.sent_ms),
+            ("ce_attempt", b"%d" % self.attempt),
+            ("ce_epoch", b"%d" % self.epoch),
+            ("ce_schemaversion", b"%d" % self.schema_version),
+        ]
+        if self.causation_id is not None:
+            headers.append(("ce_causationid", self.causation_id.encode()))
+        if self.reply_to is not None:
+            headers.append(("ce_replytopic", self.reply_to.topic.encode()))
+            if self.reply_to.partition is not None:
+                headers.append(("ce_replypartition", b"%d" % self.reply_to.partition))
+        headers += ((name, value.encode()) for name, value in self.trace.items())
+        return headers
 
 
 def parse(raw: Iterable[tuple[str, bytes | None]]) -> Envelope:

@@ -75,6 +75,8 @@ def consumer_span(
 
     `started_ns`: Unix time, if it began before.
     """
+    if _says_unrecorded(carrier):
+        return _Unrecorded(carrier)
     return _span(
         f"{destination} process",
         SpanKind.CONSUMER,
@@ -137,7 +139,7 @@ def _span(
 ) -> AbstractContextManager[Span]:
     if carrier is None and _unrecorded.get() is not None:
         return nullcontext(trace.INVALID_SPAN)
-    if carrier is not None and len(carrier) == 1 and _UNRECORDED.fullmatch(carrier.get("traceparent", "")):
+    if carrier is not None and _says_unrecorded(carrier):
         return _Unrecorded(carrier)
     context = propagate.extract(carrier) if carrier is not None else otel.get_current()
     if _is_unsampled(trace.get_current_span(context)):
@@ -154,6 +156,10 @@ def _span(
             set_status_on_exception=False,
         )
     )
+
+
+def _says_unrecorded(carrier: Mapping[str, str]) -> bool:
+    return len(carrier) == 1 and _UNRECORDED.fullmatch(carrier.get("traceparent", "")) is not None
 
 
 def _is_unsampled(parent: Span) -> bool:
