@@ -346,7 +346,7 @@ def test_text_that_was_not_cleared_is_not_released() -> None:
     ("message", "outcome"),
     [
         (DeadlinePassed(), Outcome.EXPIRED),
-        (Abandoned(), Outcome.CANCELLED),
+        (Abandoned("its client left"), Outcome.CANCELLED),
         (CommandExpired(command="CheckText"), Outcome.EXPIRED),
         (CommandFailed(command="CheckText", reason="bug"), Outcome.FAILED),
     ],
@@ -356,7 +356,7 @@ def test_every_way_to_break_off_ends_the_request_once(message: Input, outcome: O
     life.until_generating()
     life.hear(admitted(), tokens(0, "The audit log"))
     life.moderate()
-    life.hear(message, message, completed(1), DeadlinePassed(), Abandoned())
+    life.hear(message, message, completed(1), DeadlinePassed(), Abandoned("its client left"))
     assert life.answer.outcome is outcome
     assert life.answer.text == life.released == "The audit log"
 
@@ -412,7 +412,7 @@ def test_a_check_that_failed_ends_the_request_whatever_runs() -> None:
     assert life.answer.outcome is Outcome.FAILED
 
 
-@pytest.mark.parametrize("message", [DeadlinePassed(), Abandoned()])
+@pytest.mark.parametrize("message", [DeadlinePassed(), Abandoned("its client left")])
 def test_a_running_attempt_nobody_waits_for_is_cancelled(message: Input) -> None:
     life = Life()
     life.until_generating()

@@ -4,6 +4,7 @@ import asyncio
 import hashlib
 import socket
 from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +19,7 @@ from groundswell.common.ids import DocumentId, KeyId, RequestId, TeamId, documen
 from groundswell.common.serving import HttpServer
 from groundswell.common.tiers import Tier
 from groundswell.orchestrator.adapters.http_app import create_app
+from groundswell.orchestrator.adapters.released_texts import Following, ReleasedText
 from groundswell.orchestrator.domain.assistants import listed
 from groundswell.orchestrator.domain.limits import Limits
 from groundswell.orchestrator.domain.question import Answer, Caller, Citation, Question
@@ -79,14 +81,26 @@ class FakeStream:
         self.request_id = request_id
         self._desk = desk
 
-    async def __aiter__(self) -> AsyncIterator[StreamItem]:
-        for number, item in enumerate(self._desk.items):
-            if number == self._desk.hold_before:
-                await self._desk.let_go.wait()
-            yield item
+        self._taken = 0
 
-    async def abandon(self) -> None:
+    def take(self) -> StreamItem | None:
+        if self._is_held:
+            return None
+        self._taken += 1
+        return self._desk.items[self._taken - 1]
+
+    async def wait(self, seconds: float) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._desk.let_go.wait()
+
+    async def abandon(self, reason: str) -> None:
+        self._desk.left_because = reason
         self._desk.abandoned.set()
+
+    @property
+    def _is_held(self) -> bool:
+        return self._taken == self._desk.hold_before and not self._desk.let_go.is_set()
 
 
 @dataclass
@@ -99,7 +113,9 @@ class FakeDesk:
     abandoned: asyncio.Event = field(default_factory=asyncio.Event)
     accepted: asyncio.Event = field(default_factory=asyncio.Event)
     cancelled: list[RequestId] = field(default_factory=list)
-    runs_here: bool = True
+    cancels: Callable[[RequestRecord], None] = lambda _record: None
+    ledger: "FakeLedger | None" = None
+    left_because: str = ""
 
     async def accept(self, question: Question) -> FakeStream:
         if self.error is not None:
@@ -108,9 +124,19 @@ class FakeDesk:
         self.accepted.set()
         return FakeStream(question.request_id, self)
 
-    async def cancel(self, request_id: RequestId) -> bool:
-        self.cancelled.append(request_id)
-        return self.runs_here
+    def follow(self, record: RequestRecord, after: int = 0) -> Following:
+        assert self.ledger is not None
+        released = ReleasedText()
+        if record.answer is not None:
+            released.finish(record.answer)
+        return Following(record.request_id, released, self.ledger, after=after, show=self._shown)
+
+    async def _shown(self) -> None:
+        """Nobody else needs to know."""
+
+    async def cancel(self, record: RequestRecord) -> None:
+        self.cancelled.append(record.request_id)
+        self.cancels(record)
 
 
 @dataclass
@@ -138,6 +164,9 @@ class FakeLedger:
         self.looked_up += 1
         record = self.records.get(request_id)
         return record if record and record.team == team else None
+
+    async def unfinished_since(self) -> float | None:
+        return None
 
     async def recent(self, team: TeamId, limit: int) -> list[RequestRecord]:
         return [record for record in self.records.values() if record.team == team][:limit]
@@ -270,6 +299,7 @@ def request_record(**changes: Any) -> RequestRecord:
         deadline=MOMENT + timedelta(seconds=120),
         ended=MOMENT + timedelta(seconds=2),
         answer=ANSWER,
+        partition=3,
     )
     return replace(record, **changes)
 
@@ -296,6 +326,7 @@ class FrontDoorFakes:
     )
 
     def __post_init__(self) -> None:
+        self.desk.ledger = self.ledger
         self.opened.set()
 
     def app(self) -> FastAPI:

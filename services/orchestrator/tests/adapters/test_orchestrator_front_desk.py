@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, NoReturn, cast
 
@@ -13,7 +14,15 @@ import pytest
 
 from groundswell.common.bus.envelope import Envelope
 from groundswell.common.bus.messages import Origin, Outgoing, Received
-from groundswell.common.contracts.answers import AnswerReleased, Outcome, RepliesAdopted, StreamAdopted
+from groundswell.common.contracts.answers import (
+    AnswerEnded,
+    AnswerFollowed,
+    AnswerReleased,
+    CancelRequested,
+    Outcome,
+    RepliesAdopted,
+    StreamAdopted,
+)
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
     AttemptCancelled,
@@ -33,17 +42,26 @@ from groundswell.common.errors import Rejected, Unavailable
 from groundswell.common.ids import CorrelationId, KeyId, RequestId, TeamId, WorkerId, new_message_id
 from groundswell.common.testing.waiting import until
 from groundswell.common.tiers import Tier
-from groundswell.common.topics import ANSWER_STREAM, GENERATE_ANSWER, Command
+from groundswell.common.topics import ANSWER_STREAM, GENERATE_ANSWER, ORCHESTRATOR_REPLIES, Command
 from groundswell.orchestrator.adapters import front_desk
 from groundswell.orchestrator.adapters.front_desk import Desk
-from groundswell.orchestrator.adapters.run import ReplyRoute
+from groundswell.orchestrator.adapters.run import NOBODY_CAME_BACK, ReplyRoute
 from groundswell.orchestrator.domain import assistants
+from groundswell.orchestrator.domain.ending import CANCELLED
 from groundswell.orchestrator.domain.gathering import NOT_FOUND_TEXT
 from groundswell.orchestrator.domain.liveness import ADMITTED_FOR_S, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Caller, Question
 from groundswell.orchestrator.handlers import hear_progress
-from groundswell.orchestrator.ports import AlreadyAccepted, Ownership, Released, RequestLedger, StreamItem
+from groundswell.orchestrator.ports import (
+    CLIENT_LEFT,
+    AlreadyAccepted,
+    Ownership,
+    Released,
+    RequestLedger,
+    RequestRecord,
+    StreamItem,
+)
 
 REQUEST = RequestId("req_000000000000000000000001")
 WORKER = WorkerId("worker-1")
@@ -165,8 +183,8 @@ class WatchedPlacement(Placement):
 class Bench:
     """A desk that is open, and the services behind it played by the test."""
 
-    def __init__(self) -> None:
-        self.ledger = Ledger()
+    def __init__(self, ledger: Ledger | None = None, resumable_for_s: float = 60.0) -> None:
+        self.ledger = ledger or Ledger()
         self.publisher = Publisher(self.reads_back)
         self.placement = WatchedPlacement()
         self.workers, self.bound = WorkerSigns(), BoundAttempts()
@@ -177,6 +195,7 @@ class Bench:
             self.placement,
             self.bound,
             control_within_s=0.0,
+            resumable_for_s=resumable_for_s,
         )
         self.bus = Bus(self.publisher)
         self.desk.open(ReplyRoute(cast("Any", self.bus), PARTITION, EPOCH, "me"))
@@ -246,9 +265,33 @@ def question(model: str = "docs-qa", *, within_s: float = 60.0) -> Question:
     )
 
 
+def record(**changes: Any) -> RequestRecord:
+    """The row of REQUEST, while it runs."""
+    now = datetime.now(UTC)
+    running = RequestRecord(
+        request_id=REQUEST,
+        team=TeamId("blue"),
+        state="generating",
+        model="null",
+        tier="interactive",
+        created=now,
+        deadline=now,
+        ended=None,
+        answer=None,
+        partition=PARTITION,
+    )
+    return replace(running, **changes)
+
+
 async def everything(stream: Any) -> list[StreamItem]:
+    items: list[StreamItem] = []
     async with asyncio.timeout(10):
-        return [item async for item in stream]
+        while not (items and isinstance(items[-1], Answer)):
+            if (item := stream.take()) is None:
+                await stream.wait(1.0)
+            else:
+                items.append(item)
+    return items
 
 
 async def test_an_accepted_question_goes_to_moderator_and_retriever_and_is_answered(bench: Bench) -> None:
@@ -282,14 +325,14 @@ async def test_the_client_is_told_what_the_ledger_says_when_another_was_first(be
     first = Answer(outcome=Outcome.EXPIRED, text="", finish_reason="error", reason="another replica ended it")
     stream = await bench.desk.accept(question())
     bench.ledger.ended[REQUEST] = first
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     assert await everything(stream) == [first]
 
 
 async def test_the_terminal_answer_waits_for_a_ledger_that_is_away(bench: Bench) -> None:
     bench.ledger.broken = [Unavailable("PostgreSQL: away")]
     stream = await bench.desk.accept(question())
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     [answer] = await everything(stream)
     assert answer == bench.ledger.ended[REQUEST]
 
@@ -299,7 +342,7 @@ async def test_a_question_that_nobody_waits_for_frees_its_worker_and_is_cancelle
     stream = await bench.desk.accept(question("null"))
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups run")
-    await (bench.desk.cancel(REQUEST) if leave == "cancel" else stream.abandon())
+    await (bench.desk.cancel(record()) if leave == "cancel" else stream.abandon(CLIENT_LEFT))
     answer = (await everything(stream))[-1]
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.CANCELLED
@@ -311,7 +354,7 @@ async def test_a_broker_that_is_away_does_not_keep_a_cancelled_question_from_its
     stream = await bench.desk.accept(question("null", within_s=3600))
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups run")
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     answer = (await everything(stream))[-1]
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.CANCELLED
@@ -322,7 +365,7 @@ async def test_a_broker_that_does_not_answer_does_not_keep_a_cancelled_question_
     stream = await bench.desk.accept(question("null", within_s=3600))
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups run")
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     answer = (await everything(stream))[-1]
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.CANCELLED
@@ -368,7 +411,7 @@ async def test_a_command_that_cannot_be_published_fails_its_question(bench: Benc
 async def test_a_client_is_told_the_end_even_if_it_cannot_be_recorded(bench: Bench) -> None:
     bench.ledger.broken = [LookupError("no such row"), LookupError("no such row")]
     stream = await bench.desk.accept(question())
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     [answer] = await everything(stream)
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.FAILED
@@ -385,7 +428,7 @@ async def test_a_draining_desk_takes_nothing_more_and_waits_for_what_runs_and_kn
         await bench.desk.accept(replace(question(), request_id=RequestId("req_000000000000000000000002")))
     with pytest.raises(AlreadyAccepted):
         await bench.desk.accept(question())
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     await draining
     assert len(await everything(stream)) == 1
 
@@ -413,7 +456,7 @@ async def test_a_worker_that_goes_on_although_its_cancel_was_lost_is_told_again(
     stream = await bench.desk.accept(question("null"))
     await bench.clears(TextRole.INPUT)
     await bench.generates("Backups run")
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     await everything(stream)
     await until(lambda: bench.desk.running == 0)
     bench.publisher.refuses = {}
@@ -503,7 +546,92 @@ async def test_an_orphan_whose_model_is_gone_before_anything_was_heard_ends_at_o
 async def test_a_reply_that_nobody_waits_for_is_dropped(bench: Bench) -> None:
     await bench.says(NoPassagesFound(request_id=REQUEST, reason="late"))
     assert bench.desk.running == 0
-    assert not await bench.desk.cancel(REQUEST)
+
+
+async def test_a_request_that_runs_elsewhere_is_cancelled_there(bench: Bench) -> None:
+    await bench.desk.cancel(record())
+    [asked] = bench.publisher.sent
+    assert (asked.payload, asked.partition) == (CancelRequested(request_id=REQUEST), PARTITION)
+    assert asked.topic == ORCHESTRATOR_REPLIES.physical_name
+
+
+async def test_a_cancel_from_elsewhere_ends_the_request_and_frees_its_worker(bench: Bench) -> None:
+    stream = await bench.desk.accept(question("null"))
+    await bench.clears(TextRole.INPUT)
+    await bench.generates("Backups run")
+    await bench.says(CancelRequested(request_id=REQUEST))
+    answer = (await everything(stream))[-1]
+    assert isinstance(answer, Answer)
+    assert (answer.outcome, answer.reason) == (Outcome.CANCELLED, CANCELLED)
+    assert len(bench.publisher.payloads(AttemptCancelled)) == 1
+
+
+@pytest.mark.parametrize("after", [0, 8, 12, 999])
+async def test_who_comes_back_gets_the_rest_from_whichever_replica(bench: Bench, after: int) -> None:
+    text = "Backups run. At night."
+    elsewhere = Bench(ledger=bench.ledger)
+    await bench.desk.accept(question("null"))
+    await elsewhere.streams(AnswerReleased(request_id=REQUEST, epoch=EPOCH, start=0, text=text[:12]))
+    followed = elsewhere.desk.follow(record(), after)
+    here = bench.desk.follow(record(), after)
+    for desk in (bench.desk, elsewhere.desk):
+        await desk.hear_stream(received(AnswerReleased(request_id=REQUEST, epoch=EPOCH, start=0, text=text[:12])))
+        await desk.hear_stream(received(AnswerReleased(request_id=REQUEST, epoch=EPOCH, start=12, text=text[12:])))
+    await bench.desk.cancel(record())
+    await until(lambda: REQUEST in bench.ledger.ended)
+    for stream in (here, followed):
+        *released, answer = await everything(stream)
+        assert "".join(item.text for item in released if isinstance(item, Released)) == text[after:]
+        assert answer == bench.ledger.ended[REQUEST]
+
+
+async def test_the_end_of_a_request_that_runs_elsewhere_is_looked_up_when_it_is_heard_of(bench: Bench) -> None:
+    followed = asyncio.create_task(everything(bench.desk.follow(record())))
+    await until(lambda: bench.ledger.looked_up == 1)
+    theirs = Answer(outcome=Outcome.COMPLETED, text="So.", finish_reason="stop")
+    bench.ledger.ended[REQUEST] = theirs
+    assert not followed.done()
+    await bench.streams(AnswerEnded(request_id=REQUEST, epoch=1, outcome=theirs.outcome, length=3, answer={}))
+    assert await followed == [theirs]
+    assert len(bench.desk.released) == 0
+
+
+async def test_its_owner_is_told_that_a_request_is_read_elsewhere(bench: Bench) -> None:
+    followed = bench.desk.follow(record())
+    for _ in range(3):
+        await followed.wait(0.0)
+    assert bench.publisher.payloads(AnswerFollowed) == [AnswerFollowed(request_id=REQUEST)]
+
+
+async def test_a_resumable_request_runs_on_until_nobody_has_come_back_for_too_long() -> None:
+    bench = Bench(resumable_for_s=0.2)
+    ending = asyncio.create_task(bench.desk.end_forgotten())
+    first = await bench.desk.accept(replace(question("null"), resumable=True))
+    second = bench.desk.follow(record())
+    await first.abandon(CLIENT_LEFT)
+    await asyncio.sleep(0.4)
+    assert bench.ledger.ended == {}, "somebody reads it"
+    await second.abandon(CLIENT_LEFT)
+    await bench.says(AnswerFollowed(request_id=REQUEST))
+    await until(lambda: REQUEST in bench.ledger.ended)
+    assert bench.ledger.ended[REQUEST].reason == NOBODY_CAME_BACK
+    ending.cancel()
+
+
+async def test_a_request_with_a_key_waits_for_whoever_asks_again() -> None:
+    bench = Bench(resumable_for_s=0.0)
+    stream = await bench.desk.accept(replace(question("null"), resumable=True, fingerprint="a"))
+    await stream.abandon(CLIENT_LEFT)
+    (run,) = bench.desk._runs.values()
+    assert not run.is_forgotten(0.0)
+
+
+async def test_who_only_reads_takes_nothing_along_when_leaving(bench: Bench) -> None:
+    await bench.desk.accept(question("null"))
+    await bench.desk.follow(record()).abandon(CLIENT_LEFT)
+    (run,) = bench.desk._runs.values()
+    assert run.readers == 1
+    assert run.mailbox.qsize() <= 1, "no more than what began it"
 
 
 async def test_a_question_whose_worker_is_lost_goes_on_and_hears_no_more_of_the_first_attempt(bench: Bench) -> None:
@@ -534,7 +662,7 @@ async def test_a_failure_that_lies_behind_the_loss_of_its_worker_does_not_fail_t
     bench.desk.lose(WORKER)
     await bench.says(CommandFailed(command="GenerateAnswer", reason="of the first attempt"), attempt=1)
     await until(lambda: len(bench.publisher.payloads(GenerateAnswer)) == 2)
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     *_, answer = await everything(stream)
     assert isinstance(answer, Answer)
     assert answer.outcome is Outcome.CANCELLED
@@ -564,7 +692,7 @@ async def test_a_request_that_another_replica_adopted_is_relayed_and_ends_as_the
 async def test_who_ends_a_request_that_was_adopted_meanwhile_waits_for_its_new_owner(bench: Bench) -> None:
     stream = await bench.desk.accept(question("null"))
     bench.ledger.epoch = 8
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     await until(lambda: bench.ledger.looked_up)
     theirs = Answer(outcome=Outcome.COMPLETED, text="So.", finish_reason="stop")
     bench.ledger.ended[REQUEST] = theirs
@@ -712,7 +840,7 @@ async def test_a_request_that_was_lost_twice_waits_for_a_worker_without_another_
 async def test_a_request_that_waits_for_a_place_can_be_cancelled(bench: Bench) -> None:
     stream = await bench.desk.accept(question("null"))
     await lose_twice(bench)
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     assert [answer.outcome for answer in await everything(stream) if isinstance(answer, Answer)] == [Outcome.CANCELLED]
     bench.placement.hear(speaks("free"), time.monotonic())
     await until(lambda: bench.desk.running == 0)
@@ -786,7 +914,7 @@ async def test_a_question_whose_living_worker_does_not_run_it_goes_on_elsewhere(
     assert (again.attempt, again.losses, again.prefix_token_ids) == (2, 1, (1,))
     assert [cancel.attempt for cancel in bench.publisher.payloads(AttemptCancelled)] == [1]
     await reported_missing(bench)
-    await bench.desk.cancel(REQUEST)
+    await bench.desk.cancel(record())
     await everything(stream)
     assert len(bench.publisher.payloads(GenerateAnswer)) == 2, "nobody has admitted the second"
 

@@ -21,7 +21,10 @@ COMMAND = ".venv/bin/groundswell"
 
 
 class Record(BaseModel):
-    """One process. `port` answers /healthz, /readyz and /metrics of a service; `missing` says why it is not ready."""
+    """One process. `port` answers /healthz, /readyz and /metrics of a service; `missing` says why it is not ready.
+
+    `api_port`: where an orchestrator alone answers what all answer together on the public port.
+    """
 
     model_config = ConfigDict(frozen=True)
 
@@ -35,6 +38,7 @@ class Record(BaseModel):
     rss_bytes: int
     """With its child processes."""
     uptime_s: float
+    api_port: int | None = None
 
 
 class Status(BaseModel):
@@ -61,6 +65,7 @@ class RunFile(BaseModel):
     service: str
     pid: int
     port: int
+    api_port: int | None = None
     instance: str
 
 
@@ -134,6 +139,7 @@ def _record(home: Home, program: Program, pid: int, told: RunFile | None, answer
         service=program.name,
         pid=pid,
         port=port,
+        api_port=told.api_port if told else None,
         instance=told.instance if told else f"{program.name}-{pid}",
         component=program.component,
         ready=not missing,

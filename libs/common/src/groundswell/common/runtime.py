@@ -66,6 +66,8 @@ class Service:
     background: Sequence[Callable[[], Awaitable[None]]] = ()
     on_bus: Callable[[Bus], Awaitable[None]] | None = None
     before_drain: Callable[[], Awaitable[None]] | None = None
+    api_port: int | None = None
+    """Where this very process serves the public API, if it does."""
 
 
 def run(name: str, build: Callable[[], Service]) -> None:
@@ -245,6 +247,7 @@ def _write_run_file(service: Service, port: int) -> Path:
         "service": service.name,
         "pid": os.getpid(),
         "port": port,
+        "api_port": service.api_port,
         "instance": instance,
         "started_at": time.time(),
     }

@@ -12,18 +12,18 @@ ASGIApp = Callable[..., Any]
 
 
 class HttpServer:
-    """Serves an ASGI app on a listening socket. `stop` lets responses that run finish within its grace."""
+    """Serves an ASGI app on listening sockets. `stop` lets responses that run finish within its grace."""
 
-    def __init__(self, app: ASGIApp, listening: socket.socket) -> None:
+    def __init__(self, app: ASGIApp, *listening: socket.socket) -> None:
         self._server = _Server(
             uvicorn.Config(app, log_config=None, lifespan="off", access_log=False, server_header=False),
         )
-        self._socket = listening
+        self._sockets = listening
         self._serving: asyncio.Task[None] | None = None
 
     @property
     def port(self) -> int:
-        port: int = self._socket.getsockname()[1]
+        port: int = self._sockets[0].getsockname()[1]
         return port
 
     @property
@@ -31,7 +31,7 @@ class HttpServer:
         return self._serving is not None and not self._serving.done()
 
     async def start(self) -> None:
-        self._serving = asyncio.create_task(self._server.serve(sockets=[self._socket]))
+        self._serving = asyncio.create_task(self._server.serve(sockets=[*self._sockets]))
         while not self._server.started and not self._serving.done():  # noqa: ASYNC110 - uvicorn has no event for it
             await asyncio.sleep(0.005)
 

@@ -160,6 +160,8 @@ _ORCHESTRATOR_OUTCOMES: tuple[type[Message], ...] = tuple(
             *GENERATE_ANSWER.outcomes,
             answers.RepliesAdopted,
             answers.ReplyProbe,
+            answers.CancelRequested,
+            answers.AnswerFollowed,
         )
     ),
 )

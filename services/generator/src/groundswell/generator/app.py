@@ -21,6 +21,7 @@ from groundswell.generator.adapters.engine_resource import EngineResource
 from groundswell.generator.adapters.null_engine import NullEngine
 from groundswell.generator.adapters.torch_engine import TorchEngine, worker_command
 from groundswell.generator.adapters.worker_messages import HeldModel
+from groundswell.generator.domain.cancellations import REMEMBERED_S
 from groundswell.generator.handlers import (
     Generation,
     cancel_attempt,
@@ -56,7 +57,7 @@ def build(settings: Settings | None = None) -> Service:
                 slots=settings.generator_slots,
                 when_cancelled=partial(stopped_before_it_ran, deps=deps),
             ),
-            listen(ATTEMPT_CANCELLED, partial(cancel_attempt, deps=deps)),
+            listen(ATTEMPT_CANCELLED, partial(cancel_attempt, deps=deps), since_s=REMEMBERED_S),
         ],
         resources={"model": EngineResource(engine, partial(_locate, model, settings))},
         on_bus=beat.on_bus,

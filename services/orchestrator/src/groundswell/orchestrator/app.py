@@ -45,6 +45,8 @@ from groundswell.orchestrator.settings import Settings
 SWEEP_EVERY_S = 5.0
 OVERDUE_GRACE_S = 30.0
 """Longer than an adoption takes: who carries a request on ends it with the text that was released."""
+CLOCKS_DIFFER_S = 300.0
+"""At most, those of replicas and broker."""
 LOOK_EVERY_S = 0.25
 STALL_S = 1.0
 
@@ -95,6 +97,7 @@ def build() -> Service:
             replica.hear_replies,
             replica.hear_streams,
             replica.sweep,
+            desk.end_forgotten,
             outbox.sweep,
             adoption.run,
             partial(replica.keep_lease, lease),
@@ -102,6 +105,7 @@ def build() -> Service:
             readiness.watch,
         ],
         before_drain=replica.drain,
+        api_port=http.own_port,
     )
 
 
@@ -134,7 +138,10 @@ class Replica:
         await self._keys.ensure_admin_key(self._settings.admin_key_path)
         self._outbox.publish_by(bus.publisher, bus.context.clock)
         if self._streams is None:  # else this is another try
-            streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context)
+            # All text of what runs now: whoever comes back to it may come here.
+            began = await self._ledger.unfinished_since()
+            since_s = 0.0 if began is None else time.time() - began + CLOCKS_DIFFER_S
+            streams = PartitionReader([ANSWER_STREAM], self._desk.hear_stream, bus.context, since_s=since_s)
             await streams.start()
             self._streams = streams
         self._replies = await self._adoption.open_own(bus)
@@ -168,6 +175,7 @@ class Replica:
                 if overdue:
                     log.warning("overdue requests ended", count=overdue)
                 await self._ledger.forget_ended(self._settings.requests_kept_s)
+                self._desk.released.forget(self._settings.longest_deadline_s)
             except Unavailable as error:
                 log.info("sweep put off", reason=error.reason)
             await asyncio.sleep(SWEEP_EVERY_S)

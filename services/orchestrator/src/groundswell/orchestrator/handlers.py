@@ -6,7 +6,15 @@ from collections.abc import Callable, Sequence
 
 from groundswell.common.bus.envelope import Envelope, ReplyAddress
 from groundswell.common.bus.messages import Outgoing, Received
-from groundswell.common.contracts.answers import AnswerEnded, AnswerReleased, RepliesAdopted, ReplyProbe, StreamAdopted
+from groundswell.common.contracts.answers import (
+    AnswerEnded,
+    AnswerFollowed,
+    AnswerReleased,
+    CancelRequested,
+    RepliesAdopted,
+    ReplyProbe,
+    StreamAdopted,
+)
 from groundswell.common.contracts.generation import (
     AttemptCancelled,
     GenerateAnswer,
@@ -32,7 +40,7 @@ from groundswell.orchestrator.domain.openai_shapes import answer_object
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Answer, Question
 from groundswell.orchestrator.domain.state import CancelAttempt, RequestState
-from groundswell.orchestrator.ports import Uploads
+from groundswell.orchestrator.ports import RequestRecord, Uploads
 
 CONTROL_WITHIN_S = 10.0
 """Releases and cancels are worth sending also when the request itself is past its deadline."""
@@ -110,6 +118,21 @@ def _of_owner(topic: Reply, partition: int, payload: Message, *, life_s: float, 
         tier=Tier.INTERACTIVE,
         deadline=time.time() + life_s,
         epoch=epoch,
+    )
+
+
+def to_owner(request: RequestRecord, payload: CancelRequested | AnswerFollowed) -> Outgoing:
+    """To the replica that carries the request, or will."""
+    tier = Tier(request.tier)
+    return Outgoing(
+        topic=replies_of(tier).physical_name,
+        partition=request.partition,
+        payload=payload,
+        key=request.request_id,
+        correlation_id=CorrelationId(request.request_id),
+        tenant=request.team,
+        tier=tier,
+        deadline=time.time() + CONTROL_WITHIN_S,
     )
 
 

@@ -1,6 +1,6 @@
 """What the orchestrator needs from outside, named for the need."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -18,6 +18,8 @@ class Released:
     text: str
 
 
+CLIENT_LEFT = "its client went away"
+
 StreamItem = Released | Answer
 """Released pieces in order, then the answer once."""
 
@@ -28,10 +30,17 @@ class AnswerStream(Protocol):
     @property
     def request_id(self) -> RequestId: ...
 
-    def __aiter__(self) -> AsyncIterator[StreamItem]: ...
+    def take(self) -> StreamItem | None:
+        """What has come since it was asked last, text before the answer; None if nothing has.
 
-    async def abandon(self) -> None:
-        """The client went away: unless the request is resumable its work is cancelled."""
+        Once it gave the answer it gives nothing else.
+        """
+
+    async def wait(self, seconds: float) -> None:
+        """Until there may be something to take, for at most about `seconds`."""
+
+    async def abandon(self, reason: str) -> None:
+        """This client went away. Who asked first takes its request with it, unless that is resumable."""
 
 
 class AlreadyAccepted(Exception):
@@ -47,8 +56,11 @@ class FrontDesk(Protocol):
         Raises Unavailable if it was not recorded: then it was not accepted. Raises AlreadyAccepted.
         """
 
-    async def cancel(self, request_id: RequestId) -> bool:
-        """Cancel a request that runs here; False if none does."""
+    def follow(self, record: "RequestRecord", after: int = 0) -> AnswerStream:
+        """The answer of an accepted request, wherever it runs, from code point `after` on; also of one that ended."""
+
+    async def cancel(self, record: "RequestRecord") -> None:
+        """Cancel a request, wherever it runs. Raises Unavailable if its replica cannot be told."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +76,8 @@ class RequestRecord:
     deadline: datetime
     ended: datetime | None
     answer: Answer | None
+    partition: int | None
+    """Where its owner hears replies."""
     fingerprint: str | None = None
 
 
@@ -112,6 +126,9 @@ class RequestLedger(Protocol):
         """
 
     async def get(self, request_id: RequestId, team: TeamId) -> RequestRecord | None: ...
+
+    async def unfinished_since(self) -> float | None:
+        """When the oldest request that has not ended was created, in Unix seconds."""
 
     async def recent(self, team: TeamId, limit: int) -> list[RequestRecord]: ...
 

@@ -50,7 +50,7 @@ class Bus:
             source for item in subscriptions if isinstance(item, Consumption) for source in self._tiers(item)
         ]
         self._readers = {
-            item.topic.name: PartitionReader([item.topic], item.hear, self.context)
+            item.topic.name: PartitionReader([item.topic], item.hear, self.context, since_s=item.since_s)
             for item in subscriptions
             if isinstance(item, BroadcastSubscription)
         }

@@ -54,10 +54,11 @@ class EventSubscription:
 
 @dataclass(frozen=True, kw_only=True)
 class BroadcastSubscription:
-    """A broadcast event, heard by every process from now on; missed while away."""
+    """A broadcast event, heard by every process; missed while away, but for the last `since_s` before the start."""
 
     topic: Event
     hear: Hear
+    since_s: float = 0.0
 
 
 def consume(topic: Command | Reply, handler: Handle, *, slots: int = 8, prefetch: int = 16) -> Consumption:
@@ -95,6 +96,6 @@ def subscribe(topic: Event, handler: Handle) -> EventSubscription:
     return EventSubscription(topic=topic, handle=handler)
 
 
-def listen(topic: Event, hear: Hear) -> BroadcastSubscription:
-    """Hear a broadcast event in every process."""
-    return BroadcastSubscription(topic=topic, hear=hear)
+def listen(topic: Event, hear: Hear, *, since_s: float = 0.0) -> BroadcastSubscription:
+    """Hear a broadcast event in every process, from `since_s` before it starts."""
+    return BroadcastSubscription(topic=topic, hear=hear, since_s=since_s)

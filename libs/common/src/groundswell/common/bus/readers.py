@@ -32,6 +32,8 @@ log = structlog.get_logger(__name__)
 class PartitionReader:
     """Hears every record of the given partitions, in order, from the end that they had at `start`, or given offsets.
 
+    `since_s`: from what was appended within so many seconds before the start.
+
     `partition`: that one of each topic; None: all, also those that are added later, from their beginning. `hear` must
     be quick: it hands over to whoever waits. It must not raise; what it raises stops the reader and the process. So
     does a consumer that takes nothing for `patience_s` although records lie before it.
@@ -44,12 +46,14 @@ class PartitionReader:
         context: BusContext,
         *,
         partition: int | None = None,
+        since_s: float = 0.0,
         patience_s: float = PATIENCE_S,
     ) -> None:
         self._topics = {topic.physical_name: topic for topic in topics}
         self._hear = hear
         self._context = context
         self._partition = partition
+        self._since_s = since_s
         self._patience_s = patience_s
         self._taken = 0
         self._unheard = 0
@@ -160,10 +164,19 @@ class PartitionReader:
     async def _settle(self, consumer: AIOKafkaConsumer, offsets: Mapping[str, int]) -> dict[str, int]:
         partitions = await self._partitions(consumer)
         consumer.assign(partitions)
-        ends = await consumer.end_offsets(partitions)
+        begins = await consumer.end_offsets(partitions) | await self._recent(consumer, partitions)
         for partition in partitions:
-            consumer.seek(partition, offsets.get(partition.topic, ends[partition]))
+            consumer.seek(partition, offsets.get(partition.topic, begins[partition]))
         return {partition.topic: await consumer.position(partition) for partition in partitions}
+
+    async def _recent(
+        self, consumer: AIOKafkaConsumer, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, int]:
+        if not self._since_s:
+            return {}
+        since_ms = max(0, self._context.clock.now_ms() - int(self._since_s * 1000))
+        found = await consumer.offsets_for_times(dict.fromkeys(partitions, since_ms))
+        return {partition: first.offset for partition, first in found.items() if first is not None}
 
     async def _partitions(self, consumer: AIOKafkaConsumer) -> list[TopicPartition]:
         # Assigned first: partitions_for_topic answers None for a topic that nobody asked for yet.

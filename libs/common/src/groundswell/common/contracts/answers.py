@@ -40,6 +40,18 @@ class ReplyProbe(Message):
     sent_s: float
 
 
+class CancelRequested(Message):
+    """From another replica to the owner of a request: its client wants it to end."""
+
+    request_id: RequestId
+
+
+class AnswerFollowed(Message):
+    """From another replica to the owner of a request, now and then: somebody reads its answer there."""
+
+    request_id: RequestId
+
+
 class AnswerReleased(Message):
     """`text` is `[start, start + len(text))` (code points) of the released answer."""
 

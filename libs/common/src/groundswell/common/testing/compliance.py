@@ -176,6 +176,7 @@ async def assert_stops(running: RunningService) -> None:
         "service",
         "pid",
         "port",
+        "api_port",
         "instance",
         "started_at",
     }

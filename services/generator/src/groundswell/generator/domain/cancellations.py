@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 
 from groundswell.common.ids import RequestId
 
+REMEMBERED_S = 600.0
+
 
 @dataclass(frozen=True, order=True)
 class Cancellation:
@@ -21,7 +23,7 @@ class Cancellation:
 class RecentCancellations:
     """The newest cancellation of each request, for `horizon_s`; over `limit` requests the oldest go."""
 
-    horizon_s: float = 600.0
+    horizon_s: float = REMEMBERED_S
     limit: int = 100_000
     _known: OrderedDict[RequestId, tuple[Cancellation, float]] = field(default_factory=OrderedDict)
 

@@ -88,7 +88,7 @@ class Carrier:
         except Exception:
             # The sweep ends the row at its deadline; the client must not wait for that.
             log.exception("terminal state not recorded")
-            run.items.put_nowait(end.answer)
+            run.released.finish(end.answer)
 
     async def _take_over(self, run: Run, effects: Sequence[Effect], route: ReplyRoute) -> None:
         log.info("request adopted", stage=run.state.stage, epoch=route.epoch)
@@ -99,7 +99,7 @@ class Carrier:
         while run.state.stage != "ended":
             message, carrier = await self._next(run)
             if isinstance(message, Superseded):
-                run.items.put_nowait(await ended_elsewhere(self._ledger, run.state.request_id))
+                run.released.finish(await ended_elsewhere(self._ledger, run.state.request_id))
                 return
             with span("advance request", carrier=carrier):
                 run.state, effects = advance(run.state, message, time.time())
@@ -224,7 +224,7 @@ class Carrier:
         for stage, milliseconds in (recorded.timings_ms or {}).items():
             names.REQUEST_STAGE_SECONDS.labels(stage).observe(milliseconds / 1000)
         log.info("request ended", outcome=recorded.outcome.value, tokens=recorded.completion_tokens)
-        run.items.put_nowait(recorded)
+        run.released.finish(recorded)
 
     async def _recorded(self, state: RequestState, answer: Answer) -> Answer:
         """The terminal answer that the ledger holds: ours, or that of who was first."""

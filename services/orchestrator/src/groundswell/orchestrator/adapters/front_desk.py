@@ -7,11 +7,12 @@ so it gets one text, also when another replica adopted the request meanwhile.
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import structlog
 
 from groundswell.common.bus.messages import Received
-from groundswell.common.contracts.answers import AnswerReleased, StreamAdopted
+from groundswell.common.contracts.answers import AnswerFollowed, CancelRequested, StreamAdopted
 from groundswell.common.contracts.generation import AttemptCancelled, GenerationAdmitted, TokensGenerated
 from groundswell.common.contracts.message import Message
 from groundswell.common.errors import Unavailable
@@ -19,16 +20,16 @@ from groundswell.common.ids import RequestId, WorkerId
 from groundswell.common.telemetry.tracing import current_carrier
 from groundswell.orchestrator import handlers
 from groundswell.orchestrator.adapters.carrier import CONTROL_WITHIN_S, Carrier
-from groundswell.orchestrator.adapters.run import ReplyRoute, Run, RunStream
+from groundswell.orchestrator.adapters.released_texts import Following, ReleasedTexts
+from groundswell.orchestrator.adapters.run import NOBODY_CAME_BACK, ReplyRoute, Run, RunStream
 from groundswell.orchestrator.domain import unwanted
 from groundswell.orchestrator.domain.assistants import Assistant, gone
-from groundswell.orchestrator.domain.ending import give_up
+from groundswell.orchestrator.domain.ending import CANCELLED, give_up
 from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
 from groundswell.orchestrator.domain.resuming import end_without_assistant, resume
 from groundswell.orchestrator.domain.state import (
-    Abandoned,
     AttemptLost,
     Began,
     Effect,
@@ -38,8 +39,10 @@ from groundswell.orchestrator.domain.state import (
     Superseded,
     WorkerLost,
 )
-from groundswell.orchestrator.domain.stream_view import StreamView
-from groundswell.orchestrator.ports import AlreadyAccepted, Released, RequestLedger
+from groundswell.orchestrator.ports import AlreadyAccepted, AnswerStream, RequestLedger, RequestRecord
+
+RESUMABLE_FOR_S = 30.0
+LOOK_EVERY_S = 1.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,6 +59,7 @@ class Desk:
         bound: BoundAttempts,
         *,
         control_within_s: float = CONTROL_WITHIN_S,
+        resumable_for_s: float = RESUMABLE_FOR_S,
     ) -> None:
         self._carrier = Carrier(ledger, placement, bound, control_within_s)
         self._ledger = ledger
@@ -66,6 +70,8 @@ class Desk:
         self._epochs: dict[int, int] = {}
         """Of reply partitions that this replica owned last, by partition: newer attempts there are of others."""
         self._told_to_end = unwanted.ToldToEnd()
+        self._resumable_for_s = resumable_for_s
+        self.released = ReleasedTexts()
         self.opened = asyncio.Event()
         self._runs: dict[RequestId, Run] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -100,7 +106,19 @@ class Desk:
             raise AlreadyAccepted(question.request_id)
         run = self._begin(RequestState(question=question, assistant=assistant, epoch=route.epoch), route)
         run.mailbox.put_nowait((Began(), current_carrier()))
-        return RunStream(run)
+        return RunStream(run, asked=True)
+
+    def follow(self, record: RequestRecord, after: int = 0) -> AnswerStream:
+        """See FrontDesk.follow."""
+        run = self._runs.get(record.request_id)
+        if run is not None:
+            return RunStream(run, asked=False, after=after)
+        released = self.released.of(record.request_id)
+        if record.answer is not None:
+            released.finish(record.answer)
+        return Following(
+            record.request_id, released, self._ledger, after=after, show=partial(self._show_that_it_is_read, record)
+        )
 
     def adopt(self, question: Question, replies: Sequence[Received[Message]], route: ReplyRoute) -> asyncio.Task[None]:
         """Carry a request on whose replica is gone; `replies` is all that lies on its reply partition for it.
@@ -130,7 +148,7 @@ class Desk:
 
     def _begin(self, state: RequestState, route: ReplyRoute, effects: Sequence[Effect] | None = None) -> Run:
         """`effects`: what an adopted request is to do first."""
-        run = Run(state, StreamView(state.epoch))
+        run = Run(state, self.released.of(state.request_id))
         self._runs[state.request_id] = run
         run.task = asyncio.create_task(self._carry(run, route, effects))
         self._keep(run.task)
@@ -140,13 +158,32 @@ class Desk:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def cancel(self, request_id: RequestId) -> bool:
+    async def cancel(self, record: RequestRecord) -> None:
         """See FrontDesk.cancel."""
-        run = self._runs.get(request_id)
-        if run is None:
-            return False
-        run.mailbox.put_nowait((Abandoned(), current_carrier()))
-        return True
+        run = self._runs.get(record.request_id)
+        if run is not None:
+            run.abandon(CANCELLED)
+        else:
+            await self._tell_owner(record, CancelRequested(request_id=record.request_id))
+
+    async def _show_that_it_is_read(self, record: RequestRecord) -> None:
+        try:
+            await self._tell_owner(record, AnswerFollowed(request_id=record.request_id))
+        except Unavailable as error:
+            log.info("its owner does not know that it is read here", reason=error.reason)
+
+    async def _tell_owner(self, record: RequestRecord, payload: CancelRequested | AnswerFollowed) -> None:
+        if self._route is None:
+            raise Unavailable("the platform is starting or stopping", retry_after_s=2.0)
+        await self._route.bus.publisher.publish(handlers.to_owner(record, payload))
+
+    async def end_forgotten(self) -> None:
+        """End requests that ran on for a client that did not come back; until cancelled."""
+        while True:
+            await asyncio.sleep(LOOK_EVERY_S)
+            for run in self._runs.values():
+                if run.is_forgotten(self._resumable_for_s):
+                    run.abandon(NOBODY_CAME_BACK)
 
     async def hear_reply(self, message: Received[Message]) -> None:
         """Hand a reply to its request. What nobody waits for is dropped, and its attempt ended."""
@@ -155,7 +192,9 @@ class Desk:
         if isinstance(payload, GenerationAdmitted | TokensGenerated):
             self._workers.hear(payload.worker, time.monotonic())
             self._end_unwanted(run, payload, message)
-        if run is not None:
+        if run is not None and isinstance(payload, AnswerFollowed):
+            run.read_at = time.monotonic()
+        elif run is not None:
             run.mailbox.put_nowait((_reply(message), current_carrier()))
 
     def _end_unwanted(
@@ -166,7 +205,7 @@ class Desk:
             return  # who does not own its replies, or no longer, knows nothing of it
         if run is None:
             cancel: AttemptCancelled | None = unwanted.cancel(said)
-        elif run.view.epoch > run.state.epoch or isinstance(said, GenerationAdmitted):
+        elif run.released.epoch > run.state.epoch or isinstance(said, GenerationAdmitted):
             return  # its adopter decides, or the request itself
         else:
             cancel = unwanted.cancel_if_unwanted(run.state, said)
@@ -176,18 +215,12 @@ class Desk:
             self._keep(asyncio.create_task(self._carrier.control(self._route, outgoing)))
 
     async def hear_stream(self, message: Received[Message]) -> None:
-        """What the answer stream says of a request that runs here, be it by this replica or by its adopter."""
-        event = message.payload
-        run = self._runs.get(RequestId(message.envelope.correlation_id))
-        if run is None:
-            return
-        if isinstance(event, StreamAdopted):
-            if run.view.adopt(event):
-                run.mailbox.put_nowait((Superseded(), current_carrier()))
-        elif isinstance(event, AnswerReleased):
-            start = run.view.position
-            if text := run.view.take(event):
-                run.items.put_nowait(Released(start, text))
+        """What the answer stream says of a request, whoever carries it."""
+        event, request_id = message.payload, RequestId(message.envelope.correlation_id)
+        self.released.hear(request_id, event)
+        run = self._runs.get(request_id)
+        if run is not None and isinstance(event, StreamAdopted) and event.epoch > run.state.epoch:
+            run.mailbox.put_nowait((Superseded(), current_carrier()))
 
     def send_copy(self, copy: Copy) -> None:
         """Let the newest attempt of a request go to another partition, too."""

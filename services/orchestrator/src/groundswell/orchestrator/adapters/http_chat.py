@@ -1,6 +1,5 @@
 """`POST /v1/chat/completions` and the models that it may name."""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from fastapi import APIRouter, Request
@@ -11,16 +10,17 @@ from groundswell.common.telemetry.logs import bind_log
 from groundswell.common.telemetry.names import Attribute
 from groundswell.orchestrator.adapters.http_bodies import read_json_body
 from groundswell.orchestrator.adapters.http_chat_body import parse_chat_body
+from groundswell.orchestrator.adapters.http_chat_events import ChatEvents
 from groundswell.orchestrator.adapters.http_door import AnyCaller, FrontDoor
 from groundswell.orchestrator.adapters.http_errors import JsonResponse
-from groundswell.orchestrator.adapters.http_idempotency import REPLAYED, key_of, replay
-from groundswell.orchestrator.adapters.http_observed import CLIENT_LEFT
+from groundswell.orchestrator.adapters.http_idempotency import REPLAYED, accepted_before, key_of
+from groundswell.orchestrator.adapters.http_observed import CLIENT_CLOSED_REQUEST
 from groundswell.orchestrator.adapters.http_question import question_from, unknown_model
-from groundswell.orchestrator.adapters.http_sse import DONE, ClientLeft, EventStream, event, unless_client_leaves
+from groundswell.orchestrator.adapters.http_sse import HEARTBEAT_S, ClientLeft, EventStream, unless_client_leaves
 from groundswell.orchestrator.domain import openai_shapes as shapes
 from groundswell.orchestrator.domain.assistants import Assistant
 from groundswell.orchestrator.domain.question import Answer, Question
-from groundswell.orchestrator.ports import AlreadyAccepted, AnswerStream, Released
+from groundswell.orchestrator.ports import CLIENT_LEFT, AlreadyAccepted, AnswerStream
 
 MODELS_SINCE = 1_764_000_000
 """OpenAI's shape wants a creation time; ours have none."""
@@ -40,18 +40,19 @@ async def post_chat(request: Request, caller: AnyCaller, door: FrontDoor) -> Res
     try:
         stream = await door.desk.accept(question)
     except AlreadyAccepted:
-        stream = again = await replay(door.ledger, question)
+        record = await accepted_before(door.ledger, question)
+        stream = door.desk.follow(record)
         headers[REPLAYED] = "true"
-        question = replace(question, created=again.record.created.timestamp())
+        question = replace(question, created=record.created.timestamp())
     asked = asked_of(question)
     if body.stream:
         with_usage = bool(body.stream_options and body.stream_options.include_usage)
-        return EventStream(_events(stream, asked, with_usage=with_usage), stream=stream, headers=headers)
+        return EventStream(stream, ChatEvents(asked, with_usage=with_usage), headers=headers)
     try:
         answer = await unless_client_leaves(request.receive, _collect(stream))
     except ClientLeft:
-        await stream.abandon()
-        return Response(status_code=CLIENT_LEFT, headers=headers)
+        await stream.abandon(CLIENT_LEFT)
+        return Response(status_code=CLIENT_CLOSED_REQUEST, headers=headers)
     return _whole(asked, answer, headers)
 
 
@@ -84,36 +85,10 @@ def _whole(asked: shapes.Asked, answer: Answer, headers: dict[str, str]) -> Resp
 
 
 async def _collect(stream: AnswerStream) -> Answer:
-    async for item in stream:
-        if isinstance(item, Answer):
-            return item
-    raise RuntimeError("an answer stream ended without its answer")
-
-
-async def _events(stream: AnswerStream, asked: shapes.Asked, *, with_usage: bool) -> AsyncIterator[bytes]:
-    # With usage, every chunk but the one that has it says null, as OpenAI does.
-    common = {"usage": None} if with_usage else {}
-    yield event(shapes.first_chunk(asked) | common, 0)
-    position = 0
-    async for item in stream:
-        if isinstance(item, Released):
-            position = item.start + len(item.text)
-            yield event(shapes.text_chunk(asked, item.text) | common, position)
-            continue
-        if rest := item.text[position:]:
-            position = len(item.text)
-            yield event(shapes.text_chunk(asked, rest) | common, position)
-        for chunk in _final_chunks(asked, item, with_usage=with_usage):
-            yield event(chunk, position)
-    yield DONE
-
-
-def _final_chunks(asked: shapes.Asked, answer: Answer, *, with_usage: bool) -> list[shapes.Json]:
-    failure = shapes.failure_of(answer)
-    if failure is not None:
-        return [shapes.failure_object(failure, asked.request_id, answer)]
-    last = shapes.last_chunk(asked, answer)
-    return [last | {"usage": None}, shapes.usage_chunk(asked, answer)] if with_usage else [last]
+    while not isinstance(item := stream.take(), Answer):
+        if item is None:
+            await stream.wait(HEARTBEAT_S)
+    return item
 
 
 def _model(assistant: Assistant) -> shapes.Json:

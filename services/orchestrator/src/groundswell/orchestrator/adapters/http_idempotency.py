@@ -1,15 +1,12 @@
 """`Idempotency-Key`: who asks again with the same key gets the answer to the request that runs or ran."""
 
 import re
-from collections.abc import AsyncIterator
 
 from fastapi import Request
 
 from groundswell.common.errors import Unavailable
-from groundswell.common.ids import RequestId
-from groundswell.orchestrator.adapters.following import ended_elsewhere
 from groundswell.orchestrator.adapters.http_errors import ApiError, bad_request
-from groundswell.orchestrator.domain.question import Answer, Question
+from groundswell.orchestrator.domain.question import Question
 from groundswell.orchestrator.ports import RequestLedger, RequestRecord
 
 HEADER = "idempotency-key"
@@ -25,26 +22,11 @@ def key_of(request: Request) -> str | None:
     return key
 
 
-class Replay:
-    """The AnswerStream of a request that was accepted before, here or elsewhere: its answer, once it has one."""
+async def accepted_before(ledger: RequestLedger, question: Question) -> RequestRecord:
+    """The request that the key stands for.
 
-    def __init__(self, ledger: RequestLedger, record: RequestRecord) -> None:
-        self.record = record
-        self._ledger = ledger
-
-    @property
-    def request_id(self) -> RequestId:
-        return self.record.request_id
-
-    async def __aiter__(self) -> AsyncIterator[Answer]:
-        yield self.record.answer or await ended_elsewhere(self._ledger, self.request_id)
-
-    async def abandon(self) -> None:
-        """Whoever asked first may still wait."""
-
-
-async def replay(ledger: RequestLedger, question: Question) -> Replay:
-    """Raises ApiError 422 if the key was used for another question, Unavailable while the ledger cannot be read."""
+    Raises ApiError 422 if the key was used for another question, Unavailable while the ledger cannot be read.
+    """
     record = await ledger.get(question.request_id, question.caller.team)
     if record is None:
         raise Unavailable("the request was forgotten meanwhile")
@@ -54,4 +36,4 @@ async def replay(ledger: RequestLedger, question: Question) -> Replay:
             "Idempotency-Key: this key was used for another question. Use a new key for each question.",
             code="idempotency_key_reused",
         )
-    return Replay(ledger, record)
+    return record

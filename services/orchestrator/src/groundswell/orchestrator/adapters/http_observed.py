@@ -17,7 +17,7 @@ from groundswell.common.telemetry.names import Attribute
 from groundswell.common.telemetry.tracing import current_carrier, span
 from groundswell.orchestrator.adapters.http_errors import cut_off, internal_error
 
-CLIENT_LEFT = 499
+CLIENT_CLOSED_REQUEST = 499
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
 _QUIET = frozenset({"/healthz", "/readyz"})
 
@@ -51,7 +51,7 @@ class _Exchange:
         try:
             await app(self._scope, receive, self._forward)
         except ClientDisconnect:
-            self._status = CLIENT_LEFT
+            self._status = CLIENT_CLOSED_REQUEST
         except asyncio.CancelledError:
             # The process has drained for as long as it may. Left to the server, this would be its plain 500.
             if self._status is None:
@@ -78,7 +78,7 @@ class _Exchange:
 
     def _tell(self) -> None:
         seconds = time.monotonic() - self._began
-        method, route, status = _method(self._scope), _route(self._scope), self._status or CLIENT_LEFT
+        method, route, status = _method(self._scope), _route(self._scope), self._status or CLIENT_CLOSED_REQUEST
         self._span.update_name(f"{method} {route}")
         self._span.set_attributes(
             {Attribute.HTTP_METHOD: method, Attribute.HTTP_ROUTE: route, Attribute.HTTP_STATUS: status},

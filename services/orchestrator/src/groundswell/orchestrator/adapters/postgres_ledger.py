@@ -74,13 +74,17 @@ _INSERTED_SO = """
 SELECT FROM orchestrator.requests WHERE id = %(id)s AND owner = %(owner)s AND question::text = %(question)s
 """
 
-_COLUMNS = "id, team, state, model, tier, created_at, deadline_at, ended_at, answer::text AS answer, fingerprint"
+_COLUMNS = """
+id, team, state, model, tier, created_at, deadline_at, ended_at, answer::text AS answer, reply_partition, fingerprint
+"""
 
 _GET = f"SELECT {_COLUMNS} FROM orchestrator.requests WHERE id = %(id)s AND team = %(team)s"  # noqa: S608 - constants
 
 _RECENT = f"""
 SELECT {_COLUMNS} FROM orchestrator.requests WHERE team = %(team)s ORDER BY created_at DESC, id DESC LIMIT %(limit)s
 """  # noqa: S608 - constants
+
+_UNFINISHED_SINCE = "SELECT min(created_at) AS since FROM orchestrator.requests WHERE ended_at IS NULL"
 
 _EXPIRE = """
 UPDATE orchestrator.requests SET state = 'expired', answer = %(answer)s::json, ended_at = now()
@@ -187,6 +191,11 @@ class PostgresLedger:
             row = await cursor.fetchone()
         return _record(row) if row else None
 
+    async def unfinished_since(self) -> float | None:
+        async with self._postgres.transaction() as connection:
+            row = await (await connection.execute(_UNFINISHED_SINCE)).fetchone()
+        return row["since"].timestamp() if row and row["since"] else None
+
     async def recent(self, team: TeamId, limit: int) -> list[RequestRecord]:
         async with self._postgres.transaction() as connection:
             cursor = await connection.execute(_RECENT, {"team": team, "limit": limit})
@@ -251,5 +260,6 @@ def _record(row: DictRow) -> RequestRecord:
         deadline=row["deadline_at"],
         ended=row["ended_at"],
         answer=_ANSWER.validate_json(row["answer"]) if row["answer"] else None,
+        partition=row["reply_partition"],
         fingerprint=row["fingerprint"],
     )

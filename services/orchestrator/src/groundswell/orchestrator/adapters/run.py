@@ -1,17 +1,19 @@
 """One request in this replica, and the client's view of it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Coroutine
+import time
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from typing import Any
 
 from groundswell.common.bus.connection import Bus
 from groundswell.common.telemetry.tracing import current_carrier
 from groundswell.common.tiers import Tier
-from groundswell.orchestrator.domain.question import Answer
+from groundswell.orchestrator.adapters.released_texts import Reading, ReleasedText
 from groundswell.orchestrator.domain.state import Abandoned, Input, RequestState
-from groundswell.orchestrator.domain.stream_view import StreamView
-from groundswell.orchestrator.ports import Ownership, StreamItem
+from groundswell.orchestrator.ports import Ownership
+
+NOBODY_CAME_BACK = "its client went away and did not come back"
 
 
 @dataclass(frozen=True)
@@ -33,12 +35,11 @@ class ReplyRoute:
 
 @dataclass(eq=False)
 class Run:
-    """A request that this replica carries: its state, what it hears, and what its client is to see."""
+    """A request that this replica carries: its state, what it hears, and what its clients are to see."""
 
     state: RequestState
-    view: StreamView
+    released: ReleasedText
     mailbox: asyncio.Queue[tuple[Input, dict[str, str]]] = field(default_factory=asyncio.Queue)
-    items: asyncio.Queue[StreamItem] = field(default_factory=asyncio.Queue)
     task: asyncio.Task[None] = field(init=False)
     generating: asyncio.Task[None] | None = None
     """Sends the newest attempt, perhaps only when there is a place for it, and copies of it until one is admitted."""
@@ -46,6 +47,10 @@ class Run:
     """Partitions that the newest attempt is to go to, too."""
     copied: bool = False
     """Whether it went to any."""
+    readers: int = 0
+    """Clients of this replica that read its answer."""
+    read_at: float = field(default_factory=time.monotonic)
+    """When the last of them left, or a reader elsewhere was heard of."""
 
     def begins(self, attempt: Coroutine[Any, Any, None] | None) -> None:
         """What was on its way before is not sent any more."""
@@ -54,21 +59,32 @@ class Run:
         self.copies, self.copied = asyncio.Queue(), False
         self.generating = asyncio.create_task(attempt) if attempt else None
 
+    def abandon(self, reason: str) -> None:
+        self.mailbox.put_nowait((Abandoned(reason), current_carrier()))
 
-class RunStream:
-    """The client's side of a run."""
+    def is_forgotten(self, after_s: float) -> bool:
+        """Whether it only runs on so that a client can come back, and none has for `after_s`.
 
-    def __init__(self, run: Run) -> None:
+        Whoever gave a key may ask with it much later.
+        """
+        question = self.state.question
+        if not question.resumable or question.fingerprint is not None or self.readers:
+            return False
+        return time.monotonic() - self.read_at > after_s
+
+
+class RunStream(Reading):
+    """One client's view of a run. `asked`: it is the one whose request this is."""
+
+    def __init__(self, run: Run, *, asked: bool, after: int = 0) -> None:
+        super().__init__(run.state.request_id, run.released, after)
         self._run = run
-        self.request_id = run.state.question.request_id
+        self._asked = asked
+        run.readers += 1
 
-    async def __aiter__(self) -> AsyncIterator[StreamItem]:
-        while True:
-            item = await self._run.items.get()
-            yield item
-            if isinstance(item, Answer):
-                return
-
-    async def abandon(self) -> None:
-        if not self._run.state.question.resumable:
-            self._run.mailbox.put_nowait((Abandoned(), current_carrier()))
+    async def abandon(self, reason: str) -> None:
+        """See AnswerStream.abandon."""
+        self._run.readers -= 1
+        self._run.read_at = time.monotonic()
+        if self._asked and not self._run.state.question.resumable:
+            self._run.abandon(reason)

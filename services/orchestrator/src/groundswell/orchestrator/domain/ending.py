@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from groundswell.common.contracts.answers import Outcome
+from groundswell.common.contracts.answers import CancelRequested, Outcome
 from groundswell.common.contracts.generation import GenerationStopped
 from groundswell.common.contracts.message import CommandExpired, CommandFailed
 from groundswell.orchestrator.domain.assistants import Assistant
@@ -21,6 +21,7 @@ from groundswell.orchestrator.domain.state import (
 
 CONTENT_FILTER = "content_filter"
 """OpenAI's finish reason for what moderation stopped."""
+CANCELLED = "cancelled by the client"
 _TOO_LATE = "the deadline passed before the answer was complete"
 
 
@@ -43,8 +44,12 @@ def expire(state: RequestState, _message: DeadlinePassed | CommandExpired | Gene
     return end(state, Outcome.EXPIRED, now, reason=_TOO_LATE)
 
 
-def abandon(state: RequestState, _message: Abandoned, now: float) -> Step:
-    return end(state, Outcome.CANCELLED, now, reason="cancelled by the client")
+def abandon(state: RequestState, message: Abandoned, now: float) -> Step:
+    return end(state, Outcome.CANCELLED, now, reason=message.reason)
+
+
+def cancel(state: RequestState, _message: CancelRequested, now: float) -> Step:
+    return abandon(state, Abandoned(CANCELLED), now)
 
 
 def fail(state: RequestState, message: CommandFailed, now: float) -> Step:

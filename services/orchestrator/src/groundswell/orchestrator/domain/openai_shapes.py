@@ -76,12 +76,15 @@ def text_chunk(asked: Asked, text: str) -> Json:
 
 
 def last_chunk(asked: Asked, answer: Answer) -> Json:
-    """Carries the finish reason, the annotations of the whole text, and the `groundswell` object."""
+    """Carries the finish reason, the annotations of the whole text, and the `groundswell` object, with the usage.
+
+    OpenAI's own usage is a chunk that comes only if it was asked for.
+    """
     delta: Json = {"annotations": annotations(answer.text, answer.citations)}
     if refusal := refusal_of(answer):
         delta["refusal"] = refusal
     chunk = _chunk(asked, [_choice(delta, answer.finish_reason)])
-    return chunk | {"groundswell": vendor_object(asked.request_id, answer)}
+    return chunk | {"groundswell": vendor_object(asked.request_id, answer) | {"usage": usage(answer)}}
 
 
 def usage_chunk(asked: Asked, answer: Answer) -> Json:
@@ -140,7 +143,7 @@ def failure_of(answer: Answer) -> Failure | None:
 def failure_object(failure: Failure, request_id: RequestId, answer: Answer) -> Json:
     """The error as a body, and as an event in a stream."""
     error = {"message": failure.message, "type": failure.type, "param": None, "code": failure.code}
-    return {"error": error, "groundswell": vendor_object(request_id, answer)}
+    return {"error": error, "groundswell": vendor_object(request_id, answer) | {"usage": usage(answer)}}
 
 
 def file_id(document: DocumentId | str) -> str:

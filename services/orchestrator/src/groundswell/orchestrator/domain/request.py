@@ -9,6 +9,7 @@ accepted ── input cleared, passages found and cleared ──> generating ─
 from collections.abc import Callable
 from typing import Any
 
+from groundswell.common.contracts.answers import CancelRequested
 from groundswell.common.contracts.generation import (
     AnswerCompleted,
     GenerateAnswer,
@@ -80,4 +81,5 @@ _TAKE: dict[type, Callable[[RequestState, Any, float], Step]] = {
     CommandExpired: ending.expire,
     DeadlinePassed: ending.expire,
     Abandoned: ending.abandon,
+    CancelRequested: ending.cancel,
 }

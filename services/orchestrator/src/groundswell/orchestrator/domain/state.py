@@ -87,7 +87,9 @@ class DeadlinePassed:
 
 @dataclass(frozen=True)
 class Abandoned:
-    """The client cancelled, or went away from a request that is not resumable."""
+    """The client cancelled, or went away from a request that does not go on without it."""
+
+    reason: str
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ class StreamView:
     Pieces may come before those in front of them: a stream goes to another partition when its topic gets more.
     """
 
-    epoch: int
+    epoch: int = 0
     position: int = 0
     _ahead: dict[int, str] = field(default_factory=dict)
 
@@ -20,12 +20,17 @@ class StreamView:
         """Whether another owner goes on from here."""
         is_newer = event.epoch > self.epoch
         if is_newer:
-            self.epoch = event.epoch
-            self._ahead.clear()
+            self._go_on_under(event.epoch)
         return is_newer
+
+    def _go_on_under(self, epoch: int) -> None:
+        self.epoch = epoch
+        self._ahead.clear()
 
     def take(self, event: AnswerReleased) -> str:
         """The text that follows `position`: empty for what was seen before, does not count, or comes early."""
+        if event.epoch > self.epoch:  # its StreamAdopted lies before where this reader began
+            self._go_on_under(event.epoch)
         if event.epoch != self.epoch:
             return ""
         self._ahead[event.start] = max(event.text, self._ahead.get(event.start, ""), key=len)
