@@ -1,4 +1,7 @@
-"""The whole stack on the null model, once for a session, in a home of its own, with a collector for its traces."""
+"""The whole stack on the null model with two orchestrators, once for a session, in a home of its own.
+
+A collector takes its traces.
+"""
 
 import json
 import os
@@ -28,6 +31,8 @@ ROOT = Path(__file__).parents[2]
 PYTHON = sys.executable
 START_WITHIN_S = 300
 SUPERVISED_WITHIN_S = 60.0
+ORCHESTRATORS = 2
+"""On one socket: whatever a test asks may come to either."""
 FORBIDDEN = "osprey nest forty two"
 SETTINGS = {
     # A word takes as long as a token of a real model, so that there is something to interrupt.
@@ -237,6 +242,7 @@ def stack(tmp_path_factory: pytest.TempPathFactory, collector: Collector) -> Ite
     }
     try:
         _native(env, "up")
+        _native(env, "scale", "orchestrator", str(ORCHESTRATORS))
         admin_key = (home / "secrets" / "admin.key").read_text(encoding="utf-8").strip()
         yield Stack(home, str(status(Home.at(home)).http), admin_key, env, collector, FORBIDDEN)
     finally:

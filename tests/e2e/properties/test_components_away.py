@@ -143,8 +143,6 @@ def frozen(stack: Any) -> Iterator[None]:
 def test_a_frozen_database_turns_questions_away_in_time_and_cuts_no_stream(
     stack: Any, ask_beside: Callable[..., Any], wait_until: Callable[..., Any]
 ) -> None:
-    stack.native("scale", "orchestrator", "2")
-    wait_until(lambda: stack.is_ready("orchestrator", 2), what="two orchestrators", within_s=60)
     key, before = stack.key_for("frozen-database"), {record.pid for record in stack.of("orchestrator")}
     patient = {"max_tokens": 900, "groundswell": {"deadline_s": 120}}
     clients = [ask_beside(f"{number}" + " how deep" * 400, key, **patient) for number in range(4)]
@@ -167,4 +165,3 @@ def test_a_frozen_database_turns_questions_away_in_time_and_cuts_no_stream(
     wait_until(lambda: stack.is_whole, what="every process ready", within_s=60)
     # Who loses a lease starts again.
     assert {record.pid for record in stack.of("orchestrator")} == before
-    stack.native("scale", "orchestrator", "1")
