@@ -31,10 +31,14 @@ class Ears:
 
 @asynccontextmanager
 async def reading(
-    bench: Bench, ears: Ears, offsets: dict[str, int] | None = None, partition: int | None = 0
+    bench: Bench,
+    ears: Ears,
+    offsets: dict[str, int] | None = None,
+    partition: int | None = 0,
+    since_s: float = 0.0,
 ) -> AsyncIterator[dict[str, int]]:
     bus = Bus(bench.kafka, service=SERVICE)
-    reader = PartitionReader([bench.line.replies], ears.hear, bus.context, partition=partition)
+    reader = PartitionReader([bench.line.replies], ears.hear, bus.context, partition=partition, since_s=since_s)
     settled = await reader.start(offsets)
     running = asyncio.create_task(reader.run())
     try:
@@ -58,6 +62,16 @@ async def test_a_reader_hears_all_that_is_sent_after_its_start_and_nothing_from_
     async with reading(bench, ears) as settled:
         assert settled == {bench.line.replies.physical_name: 1}
         await outcome(bench, 2)
+        await outcome(bench, 3)
+        await until(lambda: ears.heard == [2, 3])
+
+
+async def test_a_reader_hears_what_was_sent_lately_if_it_is_to(bench: Bench) -> None:
+    ears = Ears()
+    await outcome(bench, 1)
+    await asyncio.sleep(1.0)
+    await outcome(bench, 2)
+    async with reading(bench, ears, since_s=0.5):
         await outcome(bench, 3)
         await until(lambda: ears.heard == [2, 3])
 
