@@ -596,6 +596,14 @@ async def test_the_end_of_a_request_that_runs_elsewhere_is_looked_up_when_it_is_
     assert len(bench.desk.released) == 0
 
 
+async def test_a_text_whose_end_was_never_told_is_forgotten_in_the_end(bench: Bench) -> None:
+    await bench.streams(AnswerReleased(request_id=REQUEST, epoch=1, start=0, text="So."))
+    bench.desk.released.forget(older_than_s=3600)
+    assert len(bench.desk.released) == 1
+    bench.desk.released.forget(older_than_s=-1)
+    assert len(bench.desk.released) == 0
+
+
 async def test_its_owner_is_told_that_a_request_is_read_elsewhere(bench: Bench) -> None:
     followed = bench.desk.follow(record())
     for _ in range(3):
@@ -608,11 +616,17 @@ async def test_a_resumable_request_runs_on_until_nobody_has_come_back_for_too_lo
     ending = asyncio.create_task(bench.desk.end_forgotten())
     first = await bench.desk.accept(replace(question("null"), resumable=True))
     second = bench.desk.follow(record())
+    (run,) = bench.desk._runs.values()
+    run.read_at = -math.inf
+    assert not run.is_forgotten(0.2), "two read it"
     await first.abandon(CLIENT_LEFT)
-    await asyncio.sleep(0.4)
-    assert bench.ledger.ended == {}, "somebody reads it"
+    run.read_at = -math.inf
+    assert not run.is_forgotten(0.2), "one still does"
     await second.abandon(CLIENT_LEFT)
+    run.read_at = -math.inf
+    assert run.is_forgotten(0.2)
     await bench.says(AnswerFollowed(request_id=REQUEST))
+    assert not run.is_forgotten(60.0), "somebody reads it elsewhere"
     await until(lambda: REQUEST in bench.ledger.ended)
     assert bench.ledger.ended[REQUEST].reason == NOBODY_CAME_BACK
     ending.cancel()

@@ -158,8 +158,10 @@ async def test_of_many_who_ask_under_one_key_one_is_accepted(ledger: PostgresLed
 async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: PostgresLedger) -> None:
     asked = question()
     await ledger.insert(asked, owned(epoch=3))
+    assert await ledger.unfinished_since() == pytest.approx(asked.created)
     accepted = await ledger.get(asked.request_id, BLUE)
     assert accepted is not None
+    assert accepted.partition == owned(epoch=3).partition
     assert (accepted.state, accepted.tier, accepted.answer, accepted.ended) == ("accepted", "standard", None, None)
     assert accepted.deadline.timestamp() == asked.deadline
     await ledger.mark_generating(asked.request_id, [{"role": "user", "content": "How?"}])
@@ -171,6 +173,7 @@ async def test_a_request_goes_from_accepted_to_generating_to_its_answer(ledger: 
     assert ended is not None
     assert (ended.state, ended.answer) == ("completed", answer("So."))
     assert ended.ended is not None
+    assert await ledger.unfinished_since() is None
 
 
 async def test_an_insert_that_is_repeated_is_one_request(ledger: PostgresLedger) -> None:
