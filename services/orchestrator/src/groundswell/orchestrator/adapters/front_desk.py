@@ -24,7 +24,7 @@ from groundswell.orchestrator.adapters.released_texts import Following, Released
 from groundswell.orchestrator.adapters.run import NOBODY_CAME_BACK, ReplyRoute, Run, RunStream
 from groundswell.orchestrator.domain import unwanted
 from groundswell.orchestrator.domain.assistants import Assistant, gone
-from groundswell.orchestrator.domain.ending import CANCELLED, give_up
+from groundswell.orchestrator.domain.ending import give_up
 from groundswell.orchestrator.domain.liveness import BoundAttempt, BoundAttempts, WorkerSigns
 from groundswell.orchestrator.domain.placement import Copy, Placement
 from groundswell.orchestrator.domain.question import Question
@@ -160,11 +160,11 @@ class Desk:
 
     async def cancel(self, record: RequestRecord) -> None:
         """See FrontDesk.cancel."""
-        run = self._runs.get(record.request_id)
+        run, wish = self._runs.get(record.request_id), CancelRequested(request_id=record.request_id)
         if run is not None:
-            run.abandon(CANCELLED)
+            run.mailbox.put_nowait((wish, current_carrier()))
         else:
-            await self._tell_owner(record, CancelRequested(request_id=record.request_id))
+            await self._tell_owner(record, wish)
 
     async def _show_that_it_is_read(self, record: RequestRecord) -> None:
         try:

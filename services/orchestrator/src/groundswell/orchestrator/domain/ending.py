@@ -49,7 +49,7 @@ def abandon(state: RequestState, message: Abandoned, now: float) -> Step:
 
 
 def cancel(state: RequestState, _message: CancelRequested, now: float) -> Step:
-    return abandon(state, Abandoned(CANCELLED), now)
+    return end(state, Outcome.CANCELLED, now, reason=CANCELLED)
 
 
 def fail(state: RequestState, message: CommandFailed, now: float) -> Step:

@@ -87,7 +87,7 @@ class DeadlinePassed:
 
 @dataclass(frozen=True)
 class Abandoned:
-    """The client cancelled, or went away from a request that does not go on without it."""
+    """The client went away from a request that does not go on without it, or not for that long."""
 
     reason: str
 
